@@ -41,7 +41,6 @@ from pipeline.core.verifying import OUTCOMES, outcome_of, unmarked
 from pipeline.deployment.model import Deployment
 from pipeline.insight.simulation_lane import (
     MOST_FOLLOWED,
-    FollowedParts,
     Judged,
     LaneSimulation,
     SimulationStopped,
@@ -199,7 +198,6 @@ class Simulation:
         every_rule: bool = False,
         stop: Callable[[], bool] = lambda: False,
         budget_s: float | None = None,
-        followed: FollowedParts | None = None,
     ) -> None:
         """Look what there is; raises ConfigError where nothing is asked for that can be answered.
 
@@ -207,13 +205,12 @@ class Simulation:
         if it is to be `every_rule`. `stop` is asked often; `budget_s` is how long it may take.
         `arming` knows what was armed and disarmed by hand, `switches` which rules were switched. A
         limit that was given by hand is that of the file it was given for: where a file says
-        another, that is what is asked for. What is `followed` is shared with other simulations of
-        the same store.
+        another, that is what is asked for.
         """
         self._observations, self._history, self._clock = observations, history, clock
         self._deployment, self._against, self._scope = deployment, against, scope
         self._stop, self._budget_s = stop, budget_s
-        self._every_rule, self._followed = every_rule, followed
+        self._every_rule = every_rule
         self._by_hand = ByHand(arming or ArmingBook(), switches or SwitchBook())
         self._left_aside: set[RuleSwitch] = set()
         self._began = clock.monotonic()
@@ -411,7 +408,6 @@ class Simulation:
             always=[name for name, rule in side.rules.items() if rule.verify is not None],
             memories={name: memory_s(rule) for name, rule in side.rules.items()},
             room=MOST_FOLLOWED // (len(self._seen) * len(self._files)),
-            followed=self._followed,
             look=self._look,
         )
         zone = self._zone(side.camera)

@@ -5,15 +5,10 @@ with it resumes, exactly as after a restart; a rule that is new or was edited be
 shown some of what came before, which does not count, so that it knows who is there.
 """
 
-import hashlib
 import json
-import threading
-import time
-from array import array
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 
 from pipeline.core.errors import StoreError
 from pipeline.core.events import Event
@@ -44,8 +39,6 @@ _AFTER_S = 180.0
 """So long after a moment rules may still conclude something of the time before it."""
 MOST_FOLLOWED = 100_000
 """Looks and tracks that are held at most until they are judged again: some 60 MB."""
-_UNUSED_S = 600.0
-"""What is shared is kept for so long after it was used last."""
 _LOOK_EVERY = 64
 """Frames between two looks whether to stop."""
 
@@ -206,76 +199,48 @@ class _Begun:
 class _FollowedPart:
     """What the rules were shown in a part that was judged as a run-up."""
 
-    frames: tuple[tuple[str, bytes], ...]
-    """The runs and the numbers of the frames that it was followed through."""
+    frames: list[tuple[str, int]]
+    """The run and number of each frame that it was followed through."""
     room: int
     size: int = 0
-    """Of the looks and the tracks in them; in what is shared, of those with any."""
+    """Of the looks and the tracks in them."""
     looks: list[Followed] = field(default_factory=list)
     """Nothing where they are more than there is room for."""
     tracks: str = ""
     """The states of the trackers after it, as JSON."""
-    used_at: float = 0.0
-    shared: bool = False
-    nobody: Followed | None = None
-    """A look in which nothing was, which stands for all of them in what is shared: most are."""
 
     def add(self, followed: Followed) -> None:
         """Keep one more look."""
-        number = sum([len(one.tracks) + len(one.others) for one in followed.values()])
-        if number or not self.shared:
-            self.size += 1 + number
-        elif self.nobody == followed:
-            followed = self.nobody or followed
-        else:
-            self.size += 1
-            self.nobody = followed
+        self.size += 1 + sum([len(one.tracks) + len(one.others) for one in followed.values()])
         if self.size <= self.room:
             self.looks.append(followed)
         else:
             self.looks.clear()
 
 
-class FollowedParts:
+class _FollowedParts:
     """The newest of the parts that were a run-up, until they are judged themselves.
 
     What trackers make of a part depends on nothing but the state that is stored of them, the
     frames and the tasks: where all of these are the same, so is what is shown to the rules.
-
-    One that is `shared` keeps what was judged, too, for those who judge the same day by another
-    file: as long as there is room, and while it is used.
     """
 
-    def __init__(self, room: int, *, shared: bool = False) -> None:
+    def __init__(self, room: int) -> None:
         self._room = room
-        self._lock = threading.Lock()
         self._parts: dict[Hashable, _FollowedPart] = {}
-        self.shared = shared
 
     def begun(self, frames: Sequence[ObservedFrame]) -> _FollowedPart:
         """One that is followed now."""
-        return _FollowedPart(_names(frames), self._room, shared=self.shared)
+        return _FollowedPart(_names(frames), self._room)
 
     def add(self, key: Hashable, part: _FollowedPart) -> None:
         """Keep one, and no more of the earlier ones than there is room for."""
         if part.size > self._room:
             return
-        part.used_at = time.monotonic()
-        with self._lock:
-            if self.shared:
-                # Whoever goes through a day again and again finds what was kept first: it gives
-                # way to nothing else until nobody asks for it any more.
-                self._forget(part.used_at)
-                if part.size + sum(one.size for one in self._parts.values()) > self._room:
-                    return
-            self._parts[key] = part
-            size = sum(one.size for one in self._parts.values())
-            while size > self._room:
-                size -= self._parts.pop(next(iter(self._parts))).size
-
-    def _forget(self, now: float) -> None:
-        for key in [k for k, one in self._parts.items() if now - one.used_at > _UNUSED_S]:
-            del self._parts[key]
+        self._parts[key] = part
+        size = sum(one.size for one in self._parts.values())
+        while size > self._room:
+            size -= self._parts.pop(next(iter(self._parts))).size
 
     def of(
         self, key: Hashable, frames: Sequence[ObservedFrame], *, is_last: bool
@@ -284,24 +249,12 @@ class FollowedParts:
 
         The time that `is_last` it is kept no longer.
         """
-        with self._lock:
-            if is_last and not self.shared:
-                part = self._parts.pop(key, None)
-            else:
-                part = self._parts.get(key)
-            if part is not None:
-                part.used_at = time.monotonic()
-            if self.shared:
-                self._forget(time.monotonic())
+        part = self._parts.pop(key, None) if is_last else self._parts.get(key)
         return part if part is not None and part.frames == _names(frames) else None
 
 
-def _names(frames: Sequence[ObservedFrame]) -> tuple[tuple[str, bytes], ...]:
-    by_run = groupby(frames, key=lambda frame: frame.result.run)
-    return tuple(
-        (run, array("q", [frame.result.ordinal for frame in some]).tobytes())
-        for run, some in by_run
-    )
+def _names(frames: Sequence[ObservedFrame]) -> list[tuple[str, int]]:
+    return [(frame.result.run, frame.result.ordinal) for frame in frames]
 
 
 class SimulationStopped(Exception):  # noqa: N818 - it is no error
@@ -324,7 +277,6 @@ class LaneSimulation:
         always: Collection[str] = (),
         memories: Mapping[str, float] | None = None,
         room: int = MOST_FOLLOWED,
-        followed: FollowedParts | None = None,
         look: Callable[[], None] = lambda: None,
     ) -> None:
         """`camera` is the name under which it is kept, `named` that in the plan.
@@ -334,8 +286,7 @@ class LaneSimulation:
         judged again unless it is to be `every_rule`, or they are of those that `always` are, as not
         all that they concluded is stored. `memories` are how many seconds each rule may take to
         tell what has begun, such as its `longer_than`. `room` is how many looks and tracks are held
-        at most, so that they need not be followed twice, unless they are held in what is
-        `followed`, which others use as well. `look` is called now and then, and may
+        at most, so that they need not be followed twice. `look` is called now and then, and may
         raise SimulationStopped.
         """
         self._history = history
@@ -351,7 +302,7 @@ class LaneSimulation:
             for task in tasks
             for name, rule in task.rules.items()
         }
-        self._followed = followed or FollowedParts(room)
+        self._followed = _FollowedParts(room)
         self._look = look
 
     def parts(self, span: Span, first: float, last: float) -> Iterator[tuple[float, Judged]]:
@@ -508,13 +459,13 @@ class LaneSimulation:
                     return None
             if counts:
                 self._enter(judged, part, asked, resumed)
-            frames, earlier, content = self._frames(part, until, judged.notes)
+            frames, earlier = self._frames(part, until, judged.notes)
             anew.see(frames)
             if counts:
                 judged.see(frames)
             if number == run_up:
                 began_within = earlier
-            with self._following(judge, part, asked, frames, content, counts=counts):
+            with self._following(judge, part, asked, frames, counts=counts):
                 for verdict in self._verdicts(judge, frames, asked):
                     anew.add(verdict.events)
                     if counts:
@@ -534,22 +485,18 @@ class LaneSimulation:
         part: _Part,
         asked: Mapping[str, str],
         frames: Sequence[ObservedFrame],
-        content: str,
         *,
         counts: bool,
     ) -> Iterator[None]:
         """While a part is judged, take from its time as a run-up what its trackers showed."""
-        key = _followed_key(judge, part, asked, shared=self._followed.shared)
-        if key is not None and self._followed.shared:
-            # A recording that was played again has other boxes under the same numbers.
-            key = (self._camera, self._engine, content, _digest(part.start), key)
+        key = _followed_key(judge, part, asked)
         known = self._followed.of(key, frames, is_last=counts) if key is not None else None
         if known is not None:
             judge.follow_again(iter(known.looks))
             yield
             judge.catch_up(json.loads(known.tracks))
             judge.follow(None)
-        elif key is not None and (self._followed.shared or not counts):
+        elif key is not None and not counts:
             begun = self._followed.begun(frames)
             judge.follow(begun.add)
             yield
@@ -621,17 +568,14 @@ class LaneSimulation:
 
     def _frames(
         self, part: _Part, until: float, notes: list[str]
-    ) -> tuple[list[ObservedFrame], bool, str]:
-        """What was seen in a part, in the order of judging, whether its minute began before, and
-        a digest of the blocks that it was read from.
-        """
+    ) -> tuple[list[ObservedFrame], bool]:
+        """What was seen in a part, in the order of judging, and whether its minute began before."""
         start, end = part.start, part.end
         span = Span(part.since, min(until, max(part.until + 1e-3, part.within)))
         by_run: dict[str, list[ObservedFrame]] = {}
-        earlier, read = False, hashlib.blake2b(digest_size=16)
+        earlier = False
         for block in self._history.observations(self._camera, self._engine, span):
             self._look()
-            read.update(block.content)
             for frame in self._opened(block, notes):
                 result = frame.result
                 if start is not None and result.run == start.run:
@@ -652,7 +596,7 @@ class LaneSimulation:
         for frames in by_run.values():
             # Where a clock was set back, the minutes are not in the order of judging.
             ordered += sorted(frames, key=lambda frame: frame.result.ordinal)
-        return ordered, earlier, read.hexdigest()
+        return ordered, earlier
 
     def _opened(self, block: ObservationBlock, notes: list[str]) -> list[ObservedFrame]:
         """The frames of a block; nothing of one that is damaged, and a note."""
@@ -743,13 +687,8 @@ def _answered_as(tasks: Sequence[TaskPlan], kept: KeptLane) -> dict[str, str]:
     return found
 
 
-def _followed_key(
-    judge: Judge, part: _Part, asked: Mapping[str, str], *, shared: bool
-) -> Hashable | None:
-    """What trackers show in a part depends on this and its frames; None if on what was before.
-
-    What is `shared` is found by other plans too, whose trackers are the same by their terms.
-    """
+def _followed_key(judge: Judge, part: _Part, asked: Mapping[str, str]) -> Hashable | None:
+    """What trackers show in a part depends on this and its frames; None if on what was before."""
     kept = _read(part.start)
     if part.start is None or kept is None:
         return None
@@ -759,21 +698,8 @@ def _followed_key(
         stored = kept.tasks.get(asked[task.task])
         if stored is None or stored.terms != task.terms:
             return None
-    tasks: Hashable = tuple(
-        (task.task, asked[task.task], task.tracker) for task in judge.plan.tasks
-    )
-    if shared:
-        tasks = tuple(
-            (task.task, asked[task.task], task.terms, task.label, task.together, task.stands)
-            for task in judge.plan.tasks
-        )
+    tasks = tuple((task.task, asked[task.task], task.tracker) for task in judge.plan.tasks)
     return part.start.run, part.start.ordinal, part.start.at, tasks
-
-
-def _digest(waypoint: Waypoint | None) -> str:
-    """Of the state that a part begins with."""
-    state = json.dumps(None if waypoint is None else waypoint.state, sort_keys=True)
-    return hashlib.blake2b(state.encode(), digest_size=16).hexdigest()
 
 
 def _same(tasks: Mapping[str, KeptTask], mine: Mapping[str, KeptTask]) -> bool:

@@ -16,7 +16,7 @@ from pipeline.core.tracks import Track, Tracker
 from pipeline.deployment.model import Deployment
 from pipeline.insight import simulation_lane
 from pipeline.insight.simulation import RuleHour, hour_as_json, memory_s, summed
-from pipeline.insight.simulation_lane import FollowedParts, LaneSimulation, needed
+from pipeline.insight.simulation_lane import LaneSimulation, needed
 from pipeline.processing.plan import TaskPlan
 from pipeline.runtime.assembly import plans_of
 from tests.insight.lived_scene import Look, Place, Walker, deployment, results_of
@@ -185,9 +185,7 @@ class CountedTracker:
         self._tracker.restore(state)
 
 
-def judged_again(
-    place: Place, room: int, shared: FollowedParts | None = None, hold: str = "20m"
-) -> tuple[str, list[float]]:
+def judged_again(place: Place, room: int) -> tuple[str, list[float]]:
     """Everything that the engine of bags concludes by another limit, and what trackers saw."""
     shown: list[float] = []
 
@@ -197,7 +195,7 @@ def judged_again(
             return task
         return replace(task, tracker=lambda aspect: CountedTracker(make(aspect), shown))
 
-    edits = {"parked": {"for": hold}}
+    edits = {"parked": {"for": "20m"}}
     file = Deployment.model_validate(scene(**edits))
     (plan,) = plans_of(file)
     rules = file.cameras["door"].rules
@@ -209,13 +207,7 @@ def judged_again(
             tasks = needed([counted(task) for task in lane.tasks])
             (kept,) = [one for one in reader.observed() if one.engine == lane.engine]
             simulation = LaneSimulation(
-                reader,
-                "door",
-                lane.engine,
-                tasks,
-                memories=memories,
-                room=room,
-                followed=shared,
+                reader, "door", lane.engine, tasks, memories=memories, room=room
             )
             found += list(simulation.parts(Span(), kept.first, kept.last))
         return repr(found), shown
@@ -239,15 +231,3 @@ def test_what_is_held_of_a_run_up_is_bounded(place: Place) -> None:
     some, shown_some = judged_again(place, room=600)
     assert some == twice
     assert LOOKS < len(shown_some) < len(shown_twice)
-
-
-def test_what_one_edit_followed_is_taken_by_the_next(place: Place) -> None:
-    """As far as there is room, also by other terms of a rule; each concludes what it does alone."""
-    shared = FollowedParts(10_000, shared=True)
-    for hold in ("20m", "25m"):
-        alone, _ = judged_again(place, room=0, hold=hold)
-        found, shown = judged_again(place, room=0, shared=shared, hold=hold)
-        assert found == alone
-        assert len(shown) == len(set(shown)) == (LOOKS if hold == "20m" else 0)
-    none = FollowedParts(0, shared=True)
-    assert len({len(judged_again(place, room=0, shared=none)[1]) for _ in range(2)}) == 1

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.web.applications import Application, application
 from tests.web.browser import PHONE, NewPage, assert_accessible, in_browser
 from tests.web.live import camera, deployment, running

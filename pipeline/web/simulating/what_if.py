@@ -20,13 +20,10 @@ from pipeline.insight.simulation import (
     rule_as_json,
     summed,
 )
-from pipeline.insight.simulation_lane import FollowedParts
 from pipeline.web.problems import WebError
 from pipeline.web.state import WebState
 
 BUDGET_S = 60.0
-MOST_FOLLOWED = 300_000
-"""Looks and tracks of a day that are held while edits are tried on it: some 200 MB at most."""
 MOST_EVENTS = 2000
 """Of one hour and rule; the figures count them all."""
 AGAINST = "stored"
@@ -38,12 +35,6 @@ class RunningSimulations:
 
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stops: dict[tuple[int, str], threading.Event] = field(default_factory=dict)
-    _followed: dict[int, FollowedParts] = field(default_factory=dict)
-
-    def followed(self, store: int) -> FollowedParts:
-        """What trackers showed in what is tried on an application's store."""
-        with self._lock:
-            return self._followed.setdefault(store, FollowedParts(MOST_FOLLOWED, shared=True))
 
     def begin(self, key: tuple[int, str]) -> threading.Event:
         """End what runs for somebody; what is returned is set when the new one is to end."""
@@ -65,7 +56,6 @@ class RunningSimulations:
     def end_all(self, store: int) -> None:
         """End all of an application: a process lasts for as long as one of them runs."""
         with self._lock:
-            self._followed.pop(store, None)
             for (of, _), stop in self._stops.items():
                 if of == store:
                     stop.set()
@@ -95,7 +85,6 @@ def simulation_of(
             arming=book,
             stop=stop.is_set,
             budget_s=BUDGET_S,
-            followed=RUNNING.followed(id(state.store)),
         )
     except ConfigError as error:
         raise WebError(422, error.problems[0].message) from None
