@@ -1,6 +1,5 @@
 """The application: its routes, within one frame, and its pages."""
 
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,6 +85,9 @@ _NOT_BUILT = (
 )
 
 
+_MADE: Final[dict[tuple[int, ...], tuple[tuple[APIRouter, ...], tuple[BaseRoute, ...]]]] = {}
+
+
 def create_app(state: WebState) -> FastAPI:
     """The application over this state."""
     app = _with_routes()
@@ -133,9 +135,16 @@ def _bare() -> FastAPI:
     return app
 
 
-@cache
 def _routes(routers: tuple[APIRouter, ...]) -> tuple[BaseRoute, ...]:
     """All routes, which know nothing of the state: made once, as it takes longer than the rest."""
+    # By identity, which the routers keep as long as they are held here: they have no hash.
+    key = tuple(map(id, routers))
+    if key not in _MADE:
+        _MADE[key] = (routers, _new_routes(routers))
+    return _MADE[key][1]
+
+
+def _new_routes(routers: tuple[APIRouter, ...]) -> tuple[BaseRoute, ...]:
     app = _bare()
     for router in routers:
         app.include_router(router, prefix=API)
