@@ -52,6 +52,7 @@ export function Users() {
       <Whichever of={people}>
         {(found) => (
           <Table
+            stacks
             caption={t("admin.users")}
             rows={found}
             keyOf={(person) => person.name}
