@@ -123,10 +123,10 @@ format: $(VENV)/dev
 lock:
 	for set in core demo gpu dev release; do \
 	  case $$set in \
-	    core) what=".[web,postgresql,report,s3,mqtt,kafka,nats,notify]" ;; \
+	    core) what=".[web,oidc,postgresql,report,s3,mqtt,kafka,nats,notify]" ;; \
 	    demo) what=".[render,web]" ;; \
-	    gpu) what="$(TORCH) .[web,postgresql,moondream,server]" ;; \
-	    dev) what="$(TORCH) .[render,moondream,vips,postgresql,server,web,benchmark,report,s3,mqtt,kafka,nats,notify] -r requirements/dev.in" ;; \
+	    gpu) what="$(TORCH) .[web,oidc,postgresql,moondream,server]" ;; \
+	    dev) what="$(TORCH) .[render,moondream,vips,postgresql,server,web,oidc,benchmark,report,s3,mqtt,kafka,nats,notify] -r requirements/dev.in" ;; \
 	    release) what="-r requirements/release.in" ;; \
 	  esac; \
 	  rm -rf build/lock && $(PYTHON) -m venv build/lock && \

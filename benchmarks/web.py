@@ -2,6 +2,10 @@
 
 Usage: python -m benchmarks.web [--cameras 16] [--fps 2] [--seconds 20] [--rounds 3]
     [--watchers 200]
+       python -m benchmarks.web --what-if [--hours 24] [--looks 4] [--crowded] [--keep FOLDER]
+    [--json FILE]
+
+The second one measures how long the editor's what-if takes for a day; see benchmarks/what_if.py.
 
 All stages and the application are in one process of its own, with cameras that are small web
 servers in another: JPEGs of the bundled recording, `--fps` a second. The engine answers from lists,
@@ -43,6 +47,7 @@ import yaml
 from playwright.sync_api import Page
 from websockets.asyncio.client import connect
 
+from benchmarks import what_if
 from pipeline.core.clock import SystemClock
 from pipeline.core.people import Role
 from pipeline.deployment.loader import read
@@ -83,9 +88,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="length of a turn")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--watchers", type=int, default=200, help="who watch one camera")
+    what_if.add_options(parser)
     options = parser.parse_args()
     load = os.getloadavg()[0]
     print(f"{os.cpu_count()} cores, load {load:.1f} before it began\n")
+    if options.what_if:
+        what_if.run(options)
+        return
     names = [f"camera{number:02}" for number in range(options.cameras)]
     with _product(names, options.fps) as (url, product):
         _print_wall(url, product, names, options)

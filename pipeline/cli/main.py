@@ -1,16 +1,20 @@
 """The `moonwatch` command. Exit codes: 0 success, 1 failure while running, 2 invalid input.
 
-Only the module of the given command is imported, so that `check` starts at once.
+Only the module of the given command is imported, so that `check` starts at once. Where no command
+is given, for `--help` and `--version`, none is: what the help says of each is read from its source.
 """
 
+import ast
 import gc
 import importlib
+import importlib.util
 import logging
 import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Annotated
 
@@ -62,10 +66,18 @@ COMMANDS = (
 EXTRAS = {"render": "render", "models": "moondream", "serve": "moondream,server", "web": "web"}
 EXTRAS["user"] = "web"
 """Commands that need more than the core install, and the extras that install it."""
+LIBRARIES = {
+    "render": ("supervision",),
+    "models": ("huggingface_hub", "torch"),
+    "serve": ("torch", "fastapi"),
+    "web": ("fastapi", "pwdlib"),
+    "user": ("fastapi", "pwdlib"),
+}
+"""Of each of these commands, libraries whose absence is told in the help."""
 
 
 def app_for(arguments: Sequence[str]) -> typer.Typer:
-    """The command line with the command that the arguments name, or with all for help."""
+    """The command line with the command that the arguments name, or for help with all names."""
     app = typer.Typer(
         name="moonwatch",
         no_args_is_help=True,
@@ -74,10 +86,36 @@ def app_for(arguments: Sequence[str]) -> typer.Typer:
         rich_markup_mode=None,
     )
     app.callback()(moonwatch)
-    called = arguments[0] if arguments and arguments[0] in COMMANDS else None
-    for name in [called] if called else COMMANDS:
-        _add(app, name)
+    if arguments and arguments[0] in COMMANDS:
+        _add(app, arguments[0])
+        return app
+    for name in COMMANDS:
+        lacking = [one for one in LIBRARIES.get(name, ()) if importlib.util.find_spec(one) is None]
+        if lacking:
+            app.command(name)(_missing(name, lacking[0]))
+        else:
+            app.command(name, help=_summary(name))(_only_named)
     return app
+
+
+def _only_named() -> None:
+    """Stands in for a command in the help; a command line that names one gets the command."""
+
+
+def _summary(name: str) -> str:
+    """What a command says of itself, read without running its module and all that it imports."""
+    word = name.replace("-", "_")
+    file = importlib.util.find_spec(f"pipeline.cli.{word}")
+    source = Path(file.origin).read_text("utf-8") if file and file.origin else ""
+    for node in ast.parse(source).body:
+        match node:
+            case ast.FunctionDef(name=found) if found == word:
+                return ast.get_docstring(node) or ""
+            case ast.Assign(targets=[ast.Name(id=found)], value=ast.Call(keywords=options)):
+                if found == word:
+                    said = {option.arg: ast.literal_eval(option.value) for option in options}
+                    return str(said.get("help", ""))
+    return ""
 
 
 def _add(app: typer.Typer, name: str) -> None:

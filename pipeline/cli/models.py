@@ -18,7 +18,7 @@ from pipeline.moondream.checkpoints.models import verify as verify_models
 from pipeline.moondream.checkpoints.releases import RELEASES
 from pipeline.moondream.checkpoints.revisions import NO_SMALL_MODEL
 from pipeline.moondream.errors import CheckpointError
-from pipeline.moondream.pictures.resize import has_vips
+from pipeline.moondream.pictures.vips import has_vips
 
 T = TypeVar("T")
 

@@ -69,13 +69,20 @@ def _tables(found: DeploymentStatus, timezone: str) -> Iterator[Table]:
     # What was spent is known also while nothing runs.
     has_budget = any(engine.budget for engine in found.engines.values())
     if found.unseen is None or has_budget:
-        table = _table("engines", "engine", "waiting", "oldest", *["spent"] * has_budget)
+        columns = ("engine", "waiting", "oldest", "batch", "50 % within", "99 % within")
+        table = _table("engines", *columns, *["spent"] * has_budget)
         for name, engine in found.engines.items():
             spent = "; ".join(
                 f"{one.used} of {one.most} {one.of} this {one.period}" for one in engine.budget
             )
-            waiting = (_known(engine.waiting), _known(engine.oldest_s, " s"))
-            table.add_row(name, *waiting, *[spent] * has_budget)
+            told = (
+                _known(engine.waiting),
+                "0 s" if engine.waiting == 0 else _known(engine.oldest_s, " s"),
+                _known(engine.batch),
+                _known(engine.answer_p50_s, " s"),
+                _known(engine.answer_p99_s, " s"),
+            )
+            table.add_row(name, *told, *[spent] * has_budget)
         yield table
     if found.second_looks:
         table = _table("second looks", "camera", "rule", "waiting", "outcomes")

@@ -4,7 +4,7 @@ import json
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipeline.core.store import StoredEvent
 
@@ -14,7 +14,8 @@ FIGURES = "delivery/figures"
 # What was kept so long after its capture, or before it, was dated by a clock that was wrong.
 _AGED_S = 86_400.0
 _HOUR_S = 3600
-_LAST = 1000
+_LAST = 5000
+"""Of an hour with more, how long the newest ones took is told."""
 _CLASSES = 8
 _OTHER = "others"
 _VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|\S*[/@]\S*|\d{4,}")
@@ -36,7 +37,7 @@ class DeliveryFigures:
     took_s: float | None = None
     """How long that one took from capture to acceptance; of live cameras only."""
     p95_s: float | None = None
-    """What 95 of 100 of the last thousand took at most."""
+    """What 95 of 100 of the last hour took at most."""
     last_minute: int = 0
     last_hour: int = 0
     """How many it accepted before `noted_at`."""
@@ -44,7 +45,9 @@ class DeliveryFigures:
     """How many it refused, by the reason without its names and numbers."""
     noted_at: float | None = None
     p50_s: float | None = None
-    """What half of the last thousand took at most."""
+    """What half of those of the last hour took at most."""
+    of_newest: int | None = None
+    """How many of the hour these two are of; None where it is all of them."""
 
     def to_text(self) -> str:
         """As JSON."""
@@ -70,7 +73,8 @@ class Counting:
         self._before = before
         self._is_recording = is_recording
         self._refused = Counter(before.refused_by)
-        self._took: deque[float] = deque(maxlen=_LAST)
+        self._took: deque[tuple[int, float]] = deque()
+        self._cut_second: int | None = None
         self._by_second: deque[tuple[int, int]] = deque()
         self._last: tuple[float, str, float | None] | None = None
 
@@ -88,7 +92,9 @@ class Counting:
             if not self._is_recording(kept.event.camera)
             and abs(kept.kept_at - kept.event.at) <= _AGED_S
         ]
-        self._took.extend(took)
+        self._took.extend((second, took_s) for took_s in took)
+        while len(self._took) > _LAST:
+            self._cut_second, _ = self._took.popleft()
         self._last = (now, events[-1].event.record_id, took[-1] if took else None)
         return took
 
@@ -103,8 +109,13 @@ class Counting:
         """How it stands."""
         while self._by_second and now - self._by_second[0][0] > _HOUR_S:
             self._by_second.popleft()
+        while self._took and now - self._took[0][0] > _HOUR_S:
+            self._took.popleft()
+        is_cut = self._cut_second is not None and now - self._cut_second <= _HOUR_S
         before, last = self._before, self._last
-        ordered = sorted(self._took)
+        if now - (before.noted_at or 0.0) > _HOUR_S:
+            before = replace(before, p50_s=None, p95_s=None)
+        ordered = sorted(took_s for _, took_s in self._took)
         at, accepted, took_s = last or (before.accepted_at, before.accepted, before.took_s)
         return DeliveryFigures(
             at,
@@ -116,4 +127,5 @@ class Counting:
             dict(self._refused),
             now,
             round(ordered[(len(ordered) - 1) // 2], 3) if ordered else before.p50_s,
+            len(ordered) if is_cut else None,
         )

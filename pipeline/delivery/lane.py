@@ -79,9 +79,11 @@ class LaneStatus:
     took_s: float | None = None
     """How long that one took from capture to acceptance; of live cameras only."""
     p95_s: float | None = None
-    """What 95 of 100 of the last thousand took at most."""
+    """What 95 of 100 of the last hour took at most."""
     p50_s: float | None = None
     """What half of them took at most."""
+    of_newest: int | None = None
+    """How many of the hour these two are of; None where it is all of them."""
     last_minute: int = 0
     last_hour: int = 0
     """How many it accepted."""

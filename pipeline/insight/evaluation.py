@@ -59,8 +59,6 @@ def read_truth(path: Path, known: Sequence[ManualCount] | None = None) -> Truth:
     It is JSON with a list for each kind of count, such as `lines` (name, in, out) and `zones`
     (name, mean_occupancy). The rules define the kinds, and other names for the numbers.
     """
-    known = manual_counts() if known is None else known
-    sections = [f"`{manual.section}`" for manual in known]
     try:
         data = json.loads(read_text_file(path, _MAX_BYTES))
     except OSError as error:
@@ -71,9 +69,16 @@ def read_truth(path: Path, known: Sequence[ManualCount] | None = None) -> Truth:
         raise ConfigError([Problem(str(path), "is nested too deep to be a truth file")]) from None
     except ValueError as error:
         raise ConfigError([Problem(str(path), f"is not valid JSON: {error}")]) from None
+    return truth_in(data, str(path), known)
+
+
+def truth_in(data: Any, place: str, known: Sequence[ManualCount] | None = None) -> Truth:
+    """The manual counts in the content of a truth file, which `place` names where it is wrong."""
+    known = manual_counts() if known is None else known
+    sections = [f"`{manual.section}`" for manual in known]
     if not isinstance(data, dict):
         wanted = " and ".join(sections)
-        raise ConfigError([Problem(str(path), f"must be a JSON object with {wanted}")])
+        raise ConfigError([Problem(place, f"must be a JSON object with {wanted}")])
     problems: list[Problem] = []
     counts = [
         _true_count(manual, entry, f"{manual.section}.{n}", problems)
@@ -82,7 +87,7 @@ def read_truth(path: Path, known: Sequence[ManualCount] | None = None) -> Truth:
     ]
     if not problems and not counts:
         neither = " nor ".join(sections)
-        problems.append(Problem(str(path), f"has neither {neither} to compare with"))
+        problems.append(Problem(place, f"has neither {neither} to compare with"))
     if problems:
         raise ConfigError(problems)
     return [count for count in counts if count is not None]

@@ -33,6 +33,7 @@ from pipeline.runtime.stage_process import shared_queues
 from pipeline.runtime.watching import in_words
 from pipeline.runtime.wellness import HAS
 from pipeline.telemetry.figures import CameraFigures, Figures, added
+from pipeline.telemetry.spreads import speeds_added, spreads_added
 
 if TYPE_CHECKING:
     from connectors.stores.sql import SqlStore
@@ -71,6 +72,11 @@ class CameraStatus:
     per_second: Mapping[str, float] = field(default_factory=dict)
     lag_s: float | None = None
     """Time since the capture of the newest processed frame, live cameras only."""
+    judged_p50_s: float | None = None
+    """What half of the frames of the last hour took from capture to judging at most, about; live
+    cameras only."""
+    judged_p95_s: float | None = None
+    """What 95 of 100 of them took at most."""
     troubles: Sequence[Mapping[str, JsonValue]] | None = None
     """What is wrong with it, as the process that samples it finds: state, since, sentence and
     help; None if that is not known."""
@@ -97,6 +103,14 @@ class EngineStatus:
     oldest_s: float | None = None
     budget: Sequence[BudgetStatus] = ()
     """What is spent of its budget; empty without one, or if that is not known."""
+    answers: int | None = None
+    """How many jobs it answered in the last ten minutes."""
+    batch: float | None = None
+    """How many jobs were answered together with each of them on average, itself included."""
+    answer_p50_s: float | None = None
+    """What half of them took at most from submitting to the answer, about."""
+    answer_p99_s: float | None = None
+    """What 99 of 100 of them took at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -509,6 +523,8 @@ def _figures_in(
     return {
         name: replace(
             one,
+            p50_s=one.p50_s if now - (one.noted_at or 0.0) <= 3600 else None,
+            p95_s=one.p95_s if now - (one.noted_at or 0.0) <= 3600 else None,
             last_minute=one.last_minute if now - (one.noted_at or 0.0) <= 60 else 0,
             last_hour=one.last_hour if now - (one.noted_at or 0.0) <= 3600 else 0,
         )
@@ -619,6 +635,7 @@ def _camera(
             health = Health(name, health.at, state)
     else:
         troubles = None
+    judged = spreads_added(r.judged_in[name] for r in seen.reports if name in r.judged_in)
     # A camera's last reported state is valid while a sampler watches it.
     is_watched = bool(samplers) or (health is not None and health.state in ENDED_BY)
     if not is_watched:
@@ -633,6 +650,8 @@ def _camera(
         figures=counted,
         per_second=per_second,
         lag_s=round(max(0.0, now - until), 3) if until else None,
+        judged_p50_s=_rounded(judged.quantile(0.5)),
+        judged_p95_s=_rounded(judged.quantile(0.95)),
         troubles=troubles,
     )
 
@@ -652,11 +671,28 @@ def _engine(name: str, seen: _QueueFacts, spent: Sequence[BudgetSpent], now: flo
         )
         for one in spent
     ]
+    said = [report.speeds[name] for report in seen.reports if name in report.speeds]
+    status = EngineStatus(budget=budget)
+    if said:
+        speed = speeds_added(said)
+        status = EngineStatus(
+            speed.waiting,
+            speed.oldest_s,
+            budget,
+            speed.took.total,
+            round(speed.batched / speed.jobs, 2) if speed.jobs else None,
+            _rounded(speed.took.quantile(0.5)),
+            _rounded(speed.took.quantile(0.99)),
+        )
     if not seen.is_known:
-        return EngineStatus(budget=budget)
+        return status
     waiting = seen.waiting.get(name, Backlog(0, None))
     oldest_s = None if waiting.oldest is None else round(max(0.0, now - waiting.oldest), 3)
-    return EngineStatus(waiting.length, oldest_s, budget)
+    return replace(status, waiting=waiting.length, oldest_s=oldest_s)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
 
 
 def _sink(name: str, seen: _QueueFacts, kept: _StoreFacts, now: float) -> SinkStatus:

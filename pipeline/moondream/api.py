@@ -29,7 +29,7 @@ from pipeline.moondream.errors import (
     TooLongError,
 )
 from pipeline.moondream.network.network import Network
-from pipeline.moondream.pictures.resize import has_vips
+from pipeline.moondream.pictures.vips import has_vips
 from pipeline.moondream.skills.base import Language
 from pipeline.moondream.templates import Release, Resizer
 from pipeline.moondream.types import (

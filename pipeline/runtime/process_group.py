@@ -1,6 +1,7 @@
 """All stages of a deployment as separate processes that share a queue."""
 
 import logging
+import os
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ from pipeline.runtime.assembly import plans_of
 from pipeline.runtime.child_processes import Children
 from pipeline.runtime.final_delivery import FinalDelivery
 from pipeline.runtime.reload import REQUEST_TTL, DeploymentFile, Reloader, new_request
-from pipeline.runtime.reports import Report, reports_of
+from pipeline.runtime.reports import TTL, Report, new_member, reports_of
 from pipeline.runtime.run_handle import Status
 from pipeline.runtime.stage_process import DRAIN_S, shared_queues
 from pipeline.runtime.stages.sampling import remark_on
@@ -90,6 +91,7 @@ class ScaledRun:
         self._runs: Mapping[str, str] | None = None
         self._finished = False
         self._began = self._clock.monotonic()
+        self._member = new_member("run")
         self.beside: Callable[[], str | None] = lambda: None
         """What is wrong with what goes on beside the stages, such as the application."""
 
@@ -190,6 +192,7 @@ class ScaledRun:
         if now - self._looked_at < _LOOK_S:
             return
         self._looked_at = now
+        self._tell_beside(now)
         self._read_reports()
         for command, restarts in self._children.restarts().items():
             self.metrics.stage_restarts.labels(STAGES[command]).set(restarts)
@@ -212,6 +215,15 @@ class ScaledRun:
             return self._queues.requests.asked()
         except QueueError:
             return None  # the queue reports it
+
+    def _tell_beside(self, now: float) -> None:
+        """Publish what no stage could: that what goes on beside them does not work."""
+        if (trouble := self.beside()) is None:
+            return  # what was said expires
+        up_s = round(now - self._began, 1)
+        report = Report("run", socket.gethostname(), os.getpid(), up_s, troubles=[trouble])
+        with suppress(QueueError):  # the queue reports it
+            self._queues.presence.say(self._member, report.to_bytes(), TTL)
 
     def _read_reports(self) -> None:
         """Only the children's: other processes may work on the same deployment."""

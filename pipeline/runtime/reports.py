@@ -24,6 +24,7 @@ from pipeline.core.ranges import (
 from pipeline.runtime.reload import Reloader
 from pipeline.runtime.stages.base import StageContext
 from pipeline.telemetry.figures import CameraFigures, Figures, figures_of
+from pipeline.telemetry.spreads import EngineSpeed, Lately, LatencyCounts
 
 BEAT_S = 1.0
 # Two beats may be late before a process counts as gone.
@@ -61,6 +62,10 @@ class Report:
     """How old the newest answered frame was when it was judged, by camera and engine."""
     engines: Sequence[str] = ()
     """The engines that a worker has loaded."""
+    speeds: Mapping[str, EngineSpeed] = field(default_factory=dict)
+    """How engines did here in the last ten minutes."""
+    judged_in: Mapping[str, LatencyCounts] = field(default_factory=dict)
+    """How long frames of the last hour took from capture to judging here, by live camera."""
     wellness: Mapping[str, Sequence[Mapping[str, JsonValue]]] = field(default_factory=dict)
     """The troubles of each camera that is sampled here, none if it is well; without those of which
     nothing is known yet."""
@@ -101,6 +106,8 @@ class Report:
         """As JSON."""
         said = {name: getattr(self, name) for name in self.__slots__}
         said["figures"] = {camera: one.as_json() for camera, one in self.figures.items()}
+        said["speeds"] = {engine: one.as_json() for engine, one in self.speeds.items()}
+        said["judged_in"] = {camera: one.counts for camera, one in self.judged_in.items()}
         return json.dumps(said, separators=(",", ":")).encode()
 
     @classmethod
@@ -182,6 +189,14 @@ def _figures(said: Any) -> Figures:
     return {readable(camera): CameraFigures.of_json(of) for camera, of in said.items()}
 
 
+def _speeds(said: Any) -> dict[str, EngineSpeed]:
+    return {readable(engine): EngineSpeed.of_json(of) for engine, of in said.items()}
+
+
+def _judged_in(said: Any) -> dict[str, LatencyCounts]:
+    return {readable(camera): LatencyCounts.of_json(of) for camera, of in said.items()}
+
+
 def _rates(said: Any) -> dict[str, dict[str, float]]:
     return {
         readable(camera): {readable(hop): measured_number(rate) for hop, rate in of.items()}
@@ -228,6 +243,8 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "tallies": _tallies,
     "ages": _ages,
     "engines": _names,
+    "speeds": _speeds,
+    "judged_in": _judged_in,
     "wellness": _wellness,
     "partitions": lambda said: [counted_number(partition) for partition in said[:_MOST_NAMES]],
     "sinks": _sinks,
@@ -286,6 +303,7 @@ class Reporter:
         self._not_ready = not_ready
         self._began = context.clock.monotonic()
         self._past: deque[tuple[float, Figures]] = deque()
+        self._lately = Lately(context.metrics)
 
     def beat(self, presence: Presence, *, last: bool = False, ttl: timedelta = TTL) -> None:
         """Publish the report. Nothing happens if the queue is out of reach."""
@@ -310,6 +328,8 @@ class Reporter:
             not_ready=self._not_ready(),
             figures=figures,
             rates=self._rates(now, figures),
+            speeds=self._lately.speeds(now, has_queue=not self._context.deployment.queue.is_shared),
+            judged_in=self._lately.judged(now),
             **self._of_file(),
             **self.facts(),
         )

@@ -26,6 +26,7 @@ from pipeline.web.api import (
     live,
     media,
     numbers,
+    oidc,
     people,
     reports,
     reviews,
@@ -43,6 +44,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     live.router,
     people.router,
     session.router,
+    oidc.router,
     site.router,
     backgrounds.router,
     editing.router,
@@ -63,6 +65,9 @@ OPEN: Final = frozenset(
         ("GET", f"{API}/session"),
         ("POST", f"{API}/session"),
         ("DELETE", f"{API}/session"),
+        ("GET", f"{API}/session/oidc"),
+        ("GET", f"{API}/session/oidc/back"),
+        ("GET", f"{API}/session/oidc/end"),
         ("POST", f"{API}/set-up"),
     }
 )

@@ -2,16 +2,17 @@
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, Field, field_validator
 
 from pipeline.core.address import Secret
 from pipeline.core.config import Config, PositiveDuration, parse_duration
-from pipeline.core.machine import Lack, unreadable_file
+from pipeline.core.machine import Lack, missing_libraries, unreadable_file
 from pipeline.core.people import Role
 
 LOOPBACK = "127.0.0.1"
@@ -158,14 +159,167 @@ class WebProxyConfig(Config):
 
     def role_of(self, groups: Iterable[str]) -> Role | None:
         """The highest role of somebody in these groups; None for nobody who may come in."""
-        there = set(groups)
-        found = [role for role in Role if there & set(self.map.get(role, []))]
-        return found[-1] if found else self.default
+        return _highest_role(self.map, groups) or self.default
 
     def cameras_of(self, groups: Iterable[str]) -> tuple[str, ...] | None:
         """The cameras that somebody in these groups may see; None for all."""
-        found = [self.cameras[group] for group in groups if group in self.cameras]
-        return tuple(sorted({camera for some in found for camera in some})) if found else None
+        return _cameras_of_groups(self.cameras, groups)
+
+
+def _highest_role(roles: Mapping[Role, Sequence[str]], groups: Iterable[str]) -> Role | None:
+    there = set(groups)
+    found = [role for role in Role if there & set(roles.get(role, []))]
+    return found[-1] if found else None
+
+
+def _cameras_of_groups(
+    cameras: Mapping[str, Sequence[str]], groups: Iterable[str]
+) -> tuple[str, ...] | None:
+    found = [cameras[group] for group in groups if group in cameras]
+    return tuple(sorted({camera for some in found for camera in some})) if found else None
+
+
+def guarded_address(text: str) -> SplitResult:
+    """An address that others cannot listen in to; raises ValueError."""
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or "@" in parts.netloc or re.search(r"[\s<>\"\\]", text) or not text.isascii():
+        raise ValueError(f"{text!r} is not an address; write https://HOST, perhaps with a path")
+    if parts.query or parts.fragment:
+        raise ValueError(f"{text!r} has a question mark or a #; leave out what begins there")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_this_machine_alone(host)):
+        raise ValueError(f"{text!r} is not https, so that others can read and change what is said")
+    return parts
+
+
+class WebOidcConfig(Config):
+    """Signing in at a provider of OpenID Connect, such as Keycloak, Entra ID or Google.
+
+    Who comes from there is somebody else than a user of the same name here. The role is found
+    anew at each sign-in.
+    """
+
+    issuer: str = Field(
+        description=(
+            "The provider, as it calls itself; `/.well-known/openid-configuration` below it says "
+            "the rest. By https, unless it is on this machine."
+        )
+    )
+    client_id: str = Field(
+        min_length=1, max_length=512, description="What the provider calls the application."
+    )
+    client_secret: Secret = Field(
+        description="What the application proves itself to the provider by."
+    )
+    application_url: str = Field(
+        description=(
+            "Where browsers reach the application, such as `https://shop.example`: the provider "
+            "sends them back to `/api/v1/session/oidc/back` there, which has to be registered "
+            "with it."
+        )
+    )
+    label: str | None = Field(
+        None,
+        min_length=1,
+        max_length=40,
+        description="What follows *Sign in with*; the provider's host by default.",
+    )
+    scopes: list[str] = Field(
+        default_factory=lambda: ["openid", "profile", "email"],
+        description="What is asked of the provider; `openid` has to be among it.",
+    )
+    name_claim: str = Field(
+        "preferred_username",
+        min_length=1,
+        description="What of the provider's ID token is the name, such as `email`.",
+    )
+    groups_claim: str = Field(
+        "groups",
+        min_length=1,
+        description=(
+            "What of it are the groups; dots lead into what is nested: `realm_access.roles`."
+        ),
+    )
+    map: dict[Role, list[str]] = Field(
+        default_factory=dict,
+        description="The groups of each role; who is in several has the highest.",
+    )
+    default: Role | None = Field(
+        None, description="The role of whoever is in none of these groups; none by default."
+    )
+    cameras: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="The cameras of a group: who is in such a group and no admin sees only these.",
+    )
+    ca: Path | None = Field(
+        None,
+        description=(
+            "PEM file of the authorities that the provider's certificate may be from, instead of "
+            "the usual ones."
+        ),
+    )
+    signed_in_for: PositiveDuration = Field(
+        default_factory=lambda: parse_duration("1d"),
+        description="After so long one signs in again, and may be refused or have another role.",
+    )
+
+    @field_validator("issuer")
+    @classmethod
+    def _is_guarded(cls, issuer: str) -> str:
+        guarded_address(issuer)
+        return issuer
+
+    @field_validator("client_secret")
+    @classmethod
+    def _is_something(cls, secret: Secret) -> Secret:
+        if not secret.reveal().strip():
+            raise ValueError("is empty; copy it from the provider's page of the application")
+        return secret
+
+    @field_validator("application_url")
+    @classmethod
+    def _is_server(cls, url: str) -> str:
+        if guarded_address(url).path.strip("/"):
+            raise ValueError(f"{url!r} has a path; the application is at https://HOST[:PORT]")
+        return url.rstrip("/")
+
+    @field_validator("scopes")
+    @classmethod
+    def _are_scopes(cls, scopes: list[str]) -> list[str]:
+        for scope in scopes:
+            if not re.fullmatch(r"[!#-\[\]-~]{1,256}", scope):
+                raise ValueError(f"{scope!r} is not a scope; write each one by itself")
+        if "openid" not in scopes:
+            raise ValueError("need `openid`, without which a provider does not say who it is")
+        return scopes
+
+    @property
+    def shown_label(self) -> str:
+        """What follows "Sign in with"."""
+        return self.label or urlsplit(self.issuer).hostname or self.issuer
+
+    @property
+    def back(self) -> str:
+        """Where the provider sends browsers back to."""
+        return f"{self.application_url}/api/v1/session/oidc/back"
+
+    def role_of(self, groups: Iterable[str]) -> Role | None:
+        """The highest role of somebody in these groups; None for nobody who may come in."""
+        return _highest_role(self.map, groups) or self.default
+
+    def cameras_of(self, groups: Iterable[str]) -> tuple[str, ...] | None:
+        """The cameras that somebody in these groups may see; None for all."""
+        return _cameras_of_groups(self.cameras, groups)
+
+    def lacks(self) -> Iterator[Lack]:
+        """The library that reads what the provider signs, and whether anybody has a role."""
+        yield from missing_libraries("signing in by OpenID Connect", ["joserfc"], "oidc", "issuer")
+        yield from unreadable_file("ca", self.ca)
+        if self.default is None and not any(self.map.values()):
+            yield Lack("map", "has no groups, so that nobody who comes from the provider is let in")
 
 
 class WebConfig(Config):
@@ -185,6 +339,16 @@ class WebConfig(Config):
     proxy: WebProxyConfig | None = Field(
         None, description="The proxy that people come through, and perhaps sign in at."
     )
+    oidc: WebOidcConfig | None = Field(
+        None, description="The provider of OpenID Connect that people may sign in at."
+    )
+    passwords: bool = Field(
+        True,
+        description=(
+            "Whether users of the store sign in by their passwords; without, they come by the "
+            "proxy or the provider alone."
+        ),
+    )
     frame_ancestors: list[str] = Field(
         default_factory=list,
         description=(
@@ -203,6 +367,25 @@ class WebConfig(Config):
         default_factory=lambda: parse_duration("7d"),
         description="How long a link can be used, at least; it ends at midnight UTC.",
     )
+
+    @property
+    def is_signed_in_elsewhere(self) -> bool:
+        """Whether somebody may come whom another service knows."""
+        by_proxy = self.proxy is not None and self.proxy.user_header is not None
+        return by_proxy or self.oidc is not None
+
+    def lacks(self) -> Iterator[Lack]:
+        """What signing in needs; nothing that the cameras would stop for."""
+        if self.oidc is not None:
+            for lack in self.oidc.lacks():
+                yield replace(lack, key=f"oidc.{lack.key}", is_fatal=False)
+        if not self.passwords and not self.is_signed_in_elsewhere:
+            yield Lack(
+                "passwords",
+                "nobody can sign in: passwords are not taken, and there is neither `web.oidc` nor "
+                "`web.proxy` with `user_header`",
+                is_fatal=False,
+            )
 
     @field_validator("frame_ancestors")
     @classmethod

@@ -15,8 +15,8 @@ from pipeline.core.queues import Queues
 from pipeline.serving.connections import KEEP_ALIVE_S, MOST_HEADER_BYTES, ConnectionBounds
 from pipeline.web.access.entrance import Entrance
 from pipeline.web.access.journal import StoreJournal
+from pipeline.web.access.oidc import OidcEntrance
 from pipeline.web.access.visitor import Doors
-from pipeline.web.api.simulating import RUNNING
 from pipeline.web.app import create_app
 from pipeline.web.config import (
     DEFAULT_LISTEN,
@@ -26,6 +26,7 @@ from pipeline.web.config import (
 )
 from pipeline.web.deployment_view import DeploymentView
 from pipeline.web.live.wall import LiveWall
+from pipeline.web.simulating.what_if import RUNNING
 from pipeline.web.state import Journal, WebState
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,10 @@ def open_state(
     journal = journal or StoreJournal(store.people, clock)
     wall = LiveWall(lambda: file.deployment, store, clock, queues)
     media = config.build_media()
-    return WebState(file, store, media, clock, doors or entrance, journal, entrance, live=wall)
+    oidc = OidcEntrance(clock, lambda: file.deployment.web.oidc)
+    return WebState(
+        file, store, media, clock, doors or entrance, journal, entrance, live=wall, oidc=oidc
+    )
 
 
 class WebServer:
@@ -83,6 +87,10 @@ class WebServer:
             _must_be_guarded(state, host, place, local_only=local_only)
         if web.tls is not None:
             _check(web.tls)
+        if web.oidc is not None:
+            found = [Problem(f"web.oidc.{one.key}", one.message) for one in web.oidc.lacks()]
+            if found:
+                raise ConfigError(found)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             self._socket = socket.create_server((host, port), family=family, backlog=128)

@@ -11,6 +11,7 @@ from connectors.stores.sql import SqlStore
 from pipeline.core.clock import Clock
 from pipeline.deployment.model import Deployment
 from pipeline.web.access.entrance import Entrance
+from pipeline.web.access.oidc import OidcEntrance
 from pipeline.web.access.visitor import Doors, Visitor
 from pipeline.web.deployment_view import DeploymentView
 from pipeline.web.live.wall import LiveWall
@@ -41,6 +42,8 @@ class WebState:
     entrance: Entrance
     """Where people sign in and out; its doors are `doors`, unless a test has others."""
     live: LiveWall | None = None
+    oidc: OidcEntrance | None = None
+    """Where people come in whom the provider of `web.oidc` knows, if there is one."""
 
     @property
     def deployment(self) -> Deployment:

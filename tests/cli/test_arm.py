@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 
 FILE: dict[str, Any] = {
     "version": 1,

@@ -22,7 +22,7 @@ from pipeline.deployment.loader import load
 from pipeline.insight.summary import audit_json
 from pipeline.testing import patience
 from tests.architecture.source_tree import ROOT
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.contracts.event_tools import an_event
 from tests.runtime.clips import camera, cut, deployment, written
 
@@ -159,7 +159,7 @@ def test_verdicts_are_typed_in_the_terminal(file: Path, tmp_path: Path) -> None:
     """Letters and numbers; what is neither is asked again, and an empty line ends it."""
     arguments = ("--clip", "8s", "--out", tmp_path / "audit", "--answer", "--by", "Grace")
     with start_typing("audit", file, "plaza", "across", *arguments) as process:
-        out, errors = process.communicate("maybe\ny\nn\n\n", timeout=60)
+        out, errors = process.communicate("maybe\ny\nn\n\n", timeout=patience(60))
     assert process.returncode == 0, errors
     assert "'maybe' is no verdict" in errors
     assert "2 clips judged" in out

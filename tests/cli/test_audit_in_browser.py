@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Dialog, Page, expect, sync_playwright
 
+from tests.cli.commands import moonwatch
 from tests.cli.test_audit import draw, kept
 from tests.cli.test_audit import file as _file
-from tests.cli.test_run import moonwatch
 
 _CHROMIUM = shutil.which("chromium")
 _WITHIN_MS = 60_000

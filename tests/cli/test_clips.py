@@ -13,7 +13,7 @@ from pipeline.core.clips import ClipAnswer, ClipFile, ClipWish
 from pipeline.core.events import JsonValue
 from pipeline.core.store import Commit
 from pipeline.testing import ManualClock
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.contracts.event_tools import an_event
 from tests.runtime.clips import deployment, written
 

@@ -25,7 +25,7 @@ from connectors.sources.onvif_client import (
 )
 from pipeline.insight.discovering import addresses_in
 from pipeline.testing import patience
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.connectors.sources.servers import answering
 
 HOST, PASSWORD = "127.0.0.1", "hush-hush-9"

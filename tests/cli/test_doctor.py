@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.runtime.clips import STARTS_AT, deployment, written
 from tests.tracking.street import Detector, across, crowd, seen
 

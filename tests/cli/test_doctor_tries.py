@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.connectors.sinks.post_office import post_office
 from tests.connectors.sinks.receiver import HANG, receiving
 from tests.connectors.sources.clips import Clip, write_clip

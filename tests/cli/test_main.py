@@ -3,10 +3,12 @@
 import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+import typer
 
-from pipeline.cli.main import COMMANDS, EXTRAS
+from pipeline.cli.main import COMMANDS, EXTRAS, app_for
 from pipeline.testing import patience
 from tests.architecture.source_tree import ROOT
 
@@ -33,8 +35,27 @@ def test_help_lists_every_command() -> None:
     done = moonwatch("--help", without="supervision")
     assert done.returncode == 0, done.stderr
     for name in COMMANDS:
-        assert f"  {name} " in done.stdout
+        assert re.search(rf"^  {name} +\S", done.stdout, re.MULTILINE), name
     assert "needs supervision" in done.stdout
+
+
+def test_help_says_of_each_command_what_the_command_says() -> None:
+    """Though none of them is imported for it."""
+    shown: Any = typer.main.get_command(app_for([]))
+    for name in COMMANDS:
+        alone: Any = typer.main.get_command(app_for([name]))
+        assert shown.commands[name].help, name
+        assert shown.commands[name].help == alone.commands[name].help, name
+
+
+def test_neither_help_nor_version_imports_a_command() -> None:
+    """`--version` is asked by scripts, and help by people in a hurry."""
+    code = "import sys; from pipeline.cli.main import app_for; app_for(['--version']); "
+    code += "print([one for one in ('torch', 'cv2', 'numpy', 'fastapi') if one in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize(

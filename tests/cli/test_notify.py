@@ -12,7 +12,7 @@ import yaml
 
 from connectors.stores.sql import SqlStore
 from pipeline.testing import wait_until
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.connectors.sinks.brokers import broker, listening
 from tests.connectors.sinks.phone import Phone, phone_on
 from tests.connectors.sinks.post_office import post_office

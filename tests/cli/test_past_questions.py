@@ -26,7 +26,8 @@ from pipeline.inference.engines.batching import BatchingEngine
 from pipeline.inference.engines.scripted import Scripted
 from pipeline.runtime.past_questions import PresentMasks, ask_events, event_pictures
 from pipeline.testing import patience
-from tests.cli.test_run import moonwatch, start
+from tests.cli.commands import moonwatch
+from tests.cli.test_run import start
 from tests.contracts.event_tools import an_event
 from tests.runtime.clips import CLIP, camera, cut, deployment, written
 

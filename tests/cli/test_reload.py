@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from pipeline.testing import patience, wait_until
-from tests.cli.test_run import moonwatch, start
+from tests.cli.commands import moonwatch
+from tests.cli.test_run import start
 from tests.redis_server import Redis, shared
 from tests.runtime.clips import CLIP, STARTS_AT, deployment, written
 

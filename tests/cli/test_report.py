@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.reports import weeks
 
 

@@ -17,6 +17,7 @@ from pipeline.core.errors import StoreError
 from pipeline.core.store import RUN
 from pipeline.testing import patience, wait_until
 from tests.architecture.source_tree import ROOT
+from tests.cli.commands import moonwatch
 from tests.runtime.clips import CLIP, camera, cut, deployment, written
 
 SECONDS = 8.0
@@ -37,13 +38,6 @@ def start(*arguments: str | Path) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def moonwatch(*arguments: str | Path) -> tuple[int, str, str]:
-    """Exit code, output and errors of a command that ends."""
-    with start(*arguments) as process:
-        out, errors = process.communicate(timeout=patience(50))
-    return process.returncode, out, errors
 
 
 def run(folder: Path, content: dict[str, Any]) -> bytes:

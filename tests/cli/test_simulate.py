@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.runtime.clips import camera, cut, deployment, written
 
 

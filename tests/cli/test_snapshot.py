@@ -26,7 +26,7 @@ from pipeline.core.store import Commit
 from pipeline.deployment.loader import load
 from pipeline.runtime.reports import Report, new_member
 from pipeline.runtime.stage_process import shared_queues
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.connectors.sources.servers import http_camera
 from tests.contracts.event_tools import an_event
 from tests.redis_server import Redis, free_port, shared

@@ -27,7 +27,8 @@ from pipeline.deployment.loader import load
 from pipeline.deployment.model import Deployment
 from pipeline.runtime.child_processes import MOST_RESTARTS, Children
 from pipeline.testing import ManualClock, grey_pixels, patience, wait_until
-from tests.cli.test_run import moonwatch, start
+from tests.cli.commands import moonwatch
+from tests.cli.test_run import start
 from tests.redis_server import Redis, leaks, shared
 from tests.runtime.clips import CLIP, camera, cut, deployment, written
 

@@ -10,8 +10,8 @@ from pipeline.core.switching import ENABLED, MORE_THAN, FileLimit
 from pipeline.deployment.loader import load
 from pipeline.insight.status import status_of
 from pipeline.testing import ManualClock
+from tests.cli.commands import moonwatch
 from tests.cli.test_arm import written
-from tests.cli.test_run import moonwatch
 
 
 def test_what_was_switched_is_seen(tmp_path: Path) -> None:

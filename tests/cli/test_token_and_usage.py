@@ -17,7 +17,7 @@ from pipeline.core.clock import SystemClock
 from pipeline.server.ledger import Ledger
 from pipeline.server.limits import KeyGate
 from pipeline.server.place import accounts_store
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.contracts.accounts import entry
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.testing import patience, wait_until
-from tests.cli.test_run import moonwatch, start
+from tests.cli.commands import moonwatch
+from tests.cli.test_run import start
 from tests.connectors.sinks.receiver import receiving
 from tests.runtime.clips import camera, cut, deployment, written
 from tests.runtime.fleet import found

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from tests.cli.test_run import ids, moonwatch
+from tests.cli.commands import moonwatch
+from tests.cli.test_run import ids
 from tests.connectors.sinks.receiver import receiving
 from tests.runtime.clips import camera, cut, deployment, written
 

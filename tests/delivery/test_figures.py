@@ -1,15 +1,16 @@
 """Delivery says how it does: last success, time since capture, rate, and refusals by reason."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from connectors.stores.sql import SqlStore
-from pipeline.core.delivery_figures import FIGURES, DeliveryFigures, sentence_class
+from pipeline.core.delivery_figures import FIGURES, Counting, DeliveryFigures, sentence_class
 from pipeline.core.errors import SinkError
 from pipeline.core.events import Event
-from pipeline.core.store import Commit
+from pipeline.core.store import Commit, StoredEvent
 from pipeline.delivery import Route, SinkLane
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ListSink, ManualClock
@@ -126,3 +127,27 @@ def test_reasons_are_told_apart_by_their_words() -> None:
     """Not by names, addresses and long numbers; an answer's status stays."""
     one = "mqtt://10.0.0.7:1883 refused 'shop/door': 413 (123456 bytes)"
     assert sentence_class(one) == "… refused …: 413 (… bytes)"
+
+
+def test_how_long_events_take_is_of_the_last_hour() -> None:
+    """Of more than it keeps of the newest, which is told; an hour later nothing is known."""
+    now = 1_780_315_200.0
+    before = DeliveryFigures(p95_s=9.0, p50_s=8.0, noted_at=now - 60)
+    counting = Counting(before)
+    assert counting.figures(now).p95_s == 9.0
+    assert counting.figures(now + 3600).p95_s is None
+
+    def accepted(number: int, at: float, took_s: float) -> None:
+        event = replace(an_event(0), at=at - took_s)
+        counting.accepted([StoredEvent(1, event, at)] * number, at)
+
+    accepted(10, now, 30.0)
+    accepted(10, now + 1800, 2.0)
+    found = counting.figures(now + 1800)
+    assert (found.p50_s, found.p95_s, found.last_hour, found.of_newest) == (2.0, 30.0, 20, None)
+    found = counting.figures(now + 3700)
+    assert (found.p50_s, found.p95_s, found.last_hour, found.of_newest) == (2.0, 2.0, 10, None)
+    accepted(6000, now + 4000, 1.0)
+    found = counting.figures(now + 4000)
+    assert (found.p95_s, found.last_hour, found.of_newest) == (1.0, 6010, 5000)
+    assert counting.figures(now + 8000).p50_s is None

@@ -12,7 +12,7 @@ import redis
 
 from pipeline.testing import patience, wait_until
 from tests.architecture.source_tree import modules
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.connectors.sinks.receiver import receiving
 from tests.connectors.sources.servers import free_port, http_camera
 from tests.connectors.sources.test_http import basic

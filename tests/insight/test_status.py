@@ -16,12 +16,15 @@ from pipeline.core.clock import SystemClock
 from pipeline.core.measures import Health
 from pipeline.core.sinks import HELD_BACK, HeldBack
 from pipeline.core.store import Commit, Undelivered
-from pipeline.deployment.loader import load
+from pipeline.deployment.loader import load, read
 from pipeline.insight.status import STAGES, DeploymentStatus, status_of
+from pipeline.runtime.process_group import Order, ScaledRun
+from pipeline.runtime.reload import DeploymentFile
 from pipeline.runtime.reports import Report, new_member
 from pipeline.runtime.stage_process import shared_queues
 from pipeline.telemetry.figures import CameraFigures
-from tests.cli.test_run import moonwatch
+from pipeline.testing import patience, wait_until
+from tests.cli.commands import moonwatch
 from tests.contracts.event_tools import an_event
 from tests.redis_server import Redis, free_port, shared
 from tests.runtime.clips import CLIP, camera, deployment, written
@@ -99,6 +102,29 @@ def test_a_note_of_a_process_is_shown_and_is_no_trouble(tmp_path: Path, server: 
     found = seen(file)
     assert "inference on there (2): engine net: it runs on cpu" in found.notes
     assert found.ok
+
+
+@pytest.mark.redis
+def test_a_group_tells_of_the_application_beside_it(tmp_path: Path, server: Redis) -> None:
+    """A port that is taken: said by the process that started it, and no longer once it answers."""
+    file = deployed(tmp_path, queue=redis_at(server.url, tmp_path))
+    deliver(tmp_path)
+    at_work(file, *STAGES)
+    group = ScaledRun(DeploymentFile(file, (), read(file, [])), Order(file))
+    group.poll()
+    assert seen(file).ok
+    said = "the application does not answer: it cannot listen on 127.0.0.1:80"
+    group.beside = lambda: said
+
+    def is_told() -> bool:
+        group.poll()
+        troubles = seen(file).troubles
+        return len(troubles) == 1 and troubles[0].startswith("run on ") and said in troubles[0]
+
+    wait_until(is_told, patience(10))
+    group.beside = lambda: None
+    wait_until(lambda: seen(file).ok is True, patience(20))
+    group.close()
 
 
 @pytest.mark.redis

@@ -12,7 +12,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.runtime.reports import TTL
 from pipeline.runtime.stage_process import SharedPartitions
 from pipeline.testing import ManualClock, wait_until
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.connectors.queues.redis.tools import A_WHILE, built
 from tests.redis_server import Server, binary
 from tests.runtime.clips import CLIP, camera, deployment, written

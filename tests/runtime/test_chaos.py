@@ -15,7 +15,7 @@ from pipeline.core.clock import SystemClock
 from pipeline.core.membership import partition_of
 from pipeline.core.observations import ObservedFrame
 from pipeline.testing import patience
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.connectors.sinks.receiver import receiving
 from tests.connectors.sources.servers import http_camera
 from tests.connectors.sources.test_http import PICTURES, still

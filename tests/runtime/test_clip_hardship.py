@@ -15,7 +15,8 @@ from pipeline.core.clips import Clip
 from pipeline.core.errors import StoreError
 from pipeline.testing import patience, wait_until
 from tests.architecture.source_tree import ROOT
-from tests.cli.test_run import moonwatch, start
+from tests.cli.commands import moonwatch
+from tests.cli.test_run import start
 from tests.connectors.sources import clips as footage
 from tests.redis_server import Server
 from tests.runtime.clips import written

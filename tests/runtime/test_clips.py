@@ -18,7 +18,8 @@ from pipeline.deployment.loader import load
 from pipeline.runtime.ownership import RunOwnership
 from pipeline.runtime.single_process import Run
 from pipeline.testing import wait_until
-from tests.cli.test_run import moonwatch, start
+from tests.cli.commands import moonwatch
+from tests.cli.test_run import start
 from tests.connectors.sources import clips as footage
 from tests.connectors.sources.servers import FileServer
 from tests.connectors.sources.test_clips import stream

@@ -20,7 +20,7 @@ from connectors.stores.sql import SqlStore
 from pipeline.core.events import Event
 from pipeline.core.observations import frames_of
 from pipeline.core.store import Span
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.connectors.sinks.brokers import Listener, Relay, broker, needs_mosquitto, relay_to
 from tests.connectors.sinks.phone import Phone, phone_on
 from tests.connectors.sources.servers import http_camera

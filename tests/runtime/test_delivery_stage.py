@@ -24,7 +24,7 @@ from pipeline.runtime.stages.base import StageContext
 from pipeline.runtime.stages.delivery import DeliveryStage
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock, patience, wait_until
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.connectors.sinks.receiver import Receiver, receiving
 from tests.contracts.event_tools import an_event
 from tests.redis_server import Redis, free_port, shared

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.redis_server import Redis, shared
 from tests.runtime.clips import cut, deployment, written
 from tests.runtime.fleet import found

@@ -26,7 +26,8 @@ from pipeline.insight.status import status_of
 from pipeline.runtime.ownership import LEASE_TTL, StoreLease
 from pipeline.testing import ManualClock, patience, wait_until
 from tests.architecture.source_tree import ROOT
-from tests.cli.test_run import ids, moonwatch
+from tests.cli.commands import moonwatch
+from tests.cli.test_run import ids
 from tests.runtime.clips import CLIP, camera, cut, deployment, written
 from tests.runtime.fleet import wait_for
 

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.runtime.reports import Report
 from pipeline.testing import patience
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.connectors.sources.servers import http_camera
 from tests.connectors.sources.test_http import PICTURES, still
 from tests.redis_server import Client, Server, free_port

@@ -11,7 +11,8 @@ import pytest
 
 from pipeline.core.events import event_from_json
 from pipeline.testing import wait_until
-from tests.cli.test_run import moonwatch, start
+from tests.cli.commands import moonwatch
+from tests.cli.test_run import start
 from tests.connectors.sinks.receiver import receiving
 from tests.redis_server import Server
 from tests.runtime.clips import camera, cut, deployment, written

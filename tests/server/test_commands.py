@@ -23,7 +23,8 @@ from pipeline.core.jobs import Job
 from pipeline.core.tasks import Ask
 from pipeline.testing import grey_pixels, patience, wait_until
 from tests.architecture.source_tree import ROOT
-from tests.cli.test_run import moonwatch, start
+from tests.cli.commands import moonwatch
+from tests.cli.test_run import start
 from tests.redis_server import Redis, free_port, shared
 from tests.runtime.clips import CLIP, written
 from tests.server.serving import data_uri, picture

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.runtime.clips import camera, cut, deployment, written
 
 SECONDS = 32.0

@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 from pipeline.core.people import Role
 from tests.web.browser import PHONE, WIDE, NewPage, assert_accessible, in_browser
 from tests.web.houses import PASSWORD, house, shop_file
+from tests.web.identity_provider import identity_provider, oidc_section
 
 pytestmark = in_browser
 
@@ -58,6 +59,36 @@ def test_the_first_user_is_made_and_signs_in_and_out(tmp_path: Path, new_page: N
         expect(page).to_have_url(f"{home.url}/admin?tab=journal")
         expect(page.get_by_role("cell", name="failed to sign in")).to_be_visible()
         _assert_fits(page)
+
+
+def test_somebody_signs_in_and_out_at_a_provider(tmp_path: Path, new_page: NewPage) -> None:
+    """By a button that is there where the file names one; what fails there is told here."""
+    with identity_provider() as provider, house(shop_file(tmp_path)) as home:
+        section = oidc_section(provider).replace("http://127.0.0.1:8090", home.url)
+        shop_file(tmp_path, section)
+        home.state.file.look_now()
+        provider.person["groups"] = ["customers"]
+        page = new_page()
+        page.goto(f"{home.url}/numbers?camera=door")
+        button = page.get_by_role("link", name="Sign in with the shop's key")
+        button.click()
+        expect(page.get_by_role("alert")).to_contain_text("None of your groups")
+        _shown(page, "provider", tmp_path)
+        provider.person["groups"] = ["owners"]
+        button.click()
+        expect(page).to_have_url(re.compile(re.escape(f"{home.url}/numbers?camera=door")))
+        page.goto(f"{home.url}/settings")
+        expect(page.get_by_role("heading", name="Signed in as Ada (SSO")).to_be_visible()
+        expect(page.get_by_label("New password")).to_have_count(0)
+        page.get_by_role("button", name="Sign out").click()
+        expect(page).to_have_url(f"{home.url}/sign-in")
+        assert provider.asked["/end"] == 1
+        shop_file(tmp_path, section + "  passwords: false\n")
+        home.state.file.look_now()
+        page.goto(f"{home.url}/sign-in?problem=away")
+        expect(page.get_by_role("alert")).to_contain_text("does not answer as it should")
+        expect(page.get_by_label("Password")).to_have_count(0)
+        _shown(page, "provider-alone", tmp_path)
 
 
 def test_a_guest_comes_in_by_the_link_alone(tmp_path: Path, new_page: NewPage) -> None:

@@ -5,27 +5,37 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
 
 from connectors.stores.sql import SqlStore
+from pipeline.cli import status as command
 from pipeline.core.clock import SystemClock
 from pipeline.core.delivery_figures import FIGURES, DeliveryFigures
-from pipeline.core.events import Event, event_id
+from pipeline.core.events import Event, JsonValue, event_id
 from pipeline.core.measures import Bucket, Health
 from pipeline.core.people import Role
 from pipeline.core.store import Commit, Undelivered
 from pipeline.deployment.loader import load
 from pipeline.insight.status import status_of
+from pipeline.runtime.assembly import used_engines
+from pipeline.runtime.reports import Report, new_member
+from pipeline.telemetry.metrics import LATENCY_BUCKETS
+from pipeline.telemetry.spreads import EngineSpeed, LatencyCounts
 from pipeline.testing import ManualClock, patience
 from pipeline.web.access.visitor import Visitor
 from pipeline.web.caching import ShortMemory
+from pipeline.web.health import seeing
+from pipeline.web.health.seeing import Advice
+from tests.architecture.source_tree import ROOT
 from tests.web.applications import Application, application
 
 NOW = 1_780_315_200.0
+TEXTS = ROOT / "pipeline" / "web" / "ui" / "src" / "views" / "health" / "texts.ts"
 _FILE = """
 version: 1
 site: {{name: Shop, timezone: Europe/Berlin}}
@@ -96,6 +106,7 @@ def got(answer: httpx.Response) -> Any:
 
 def test_it_is_what_status_says(app: Application, file: Path) -> None:
     """The same troubles, notes, cameras and sinks as `status --json`, each with what helps."""
+    assert vars(seeing)["status_of"] is vars(command)["status_of"] is status_of
     told = got(app.client.get("/health"))
     said = json.dumps(status_of(load(file, []), ManualClock(NOW)).as_json())
     status = json.loads(said.replace("abc1234", "***"))
@@ -205,6 +216,113 @@ def test_the_diagnostic_has_no_secrets(app: Application) -> None:
     for secret in ("hunter2secret", "hook4secret", "abc1234"):
         assert secret not in text
         assert secret not in app.client.get("/health").text
+
+
+def say(file: Path, *reports: Report) -> None:
+    """What processes publish about themselves, in the store of this shop."""
+    store = SqlStore(f"sqlite:///{file.parent / 'health.db'}", ManualClock(NOW))
+    for report in reports:
+        member = new_member(report.stage)
+        store.presence.say(member, report.to_bytes(), timedelta(minutes=5))
+    store.close()
+
+
+def counted(bound: float, number: int) -> LatencyCounts:
+    """So many that took so long."""
+    return LatencyCounts(tuple(number if one == bound else 0 for one in (*LATENCY_BUCKETS, None)))
+
+
+def test_how_engines_do_and_how_late_frames_are_judged(app: Application, file: Path) -> None:
+    """As the run with a queue in memory publishes it; the same as `status --json` says."""
+    (engine,) = used_engines(load(file, []))
+    speed = EngineSpeed(counted(0.5, 98).plus(counted(10, 2)), 100, 420, 3, 1.25)
+    judged = {"door": counted(1, 95).plus(counted(30, 5))}
+    say(file, Report("run", "here", 7, 900.0, speeds={engine: speed}, judged_in=judged))
+    told = got(app.client.get("/health"))
+    (seen,) = told["engines"]
+    assert (seen["waiting"], seen["oldest_s"], seen["answers"], seen["batch"]) == (
+        3,
+        1.25,
+        100,
+        4.2,
+    )
+    assert 0.25 < seen["answer_p50_s"] <= 0.5
+    assert 5 < seen["answer_p99_s"] <= 10
+    door = told["cameras"][0]
+    assert 0.5 < door["judged_p50_s"] <= 1 == door["judged_p95_s"]
+    status = status_of(load(file, []), ManualClock(NOW)).as_json()
+    assert isinstance(status["engines"], dict)
+    known = status["engines"][engine]
+    assert isinstance(known, dict)
+    for key in ("waiting", "oldest_s", "answers", "batch", "answer_p50_s", "answer_p99_s"):
+        assert seen[key] == known[key]
+
+
+def test_of_more_events_than_are_read_it_is_said(app: Application, file: Path) -> None:
+    """The times are then of the newest, and the page names how many."""
+    assert got(app.client.get("/health"))["stored_of_newest"] is None
+    store = SqlStore(f"sqlite:///{file.parent / 'health.db'}", ManualClock(NOW))
+    crowd = [
+        Event(event_id("door", "in", f"n{n}", NOW), "line_crossing", "single", "door", "in", NOW)
+        for n in range(2000)
+    ]
+    store.commit(Commit(events=crowd))
+    store.close()
+    clock = app.state.clock
+    assert isinstance(clock, ManualClock)
+    clock.advance(2.5)
+    told = got(app.client.get("/health"))
+    assert told["stored_of_newest"] == told["cameras"][0]["events_last_hour"] == 2000
+    assert told["cameras"][0]["stored_p95_s"] == 0.0
+
+
+def test_every_trouble_says_what_helps_and_quotes_no_secret(app: Application, file: Path) -> None:
+    """Of cameras, sinks, sequences, processes, the file and the store, whoever quotes them."""
+    quoted = (
+        "rtsp://boss:hunter2secret@10.0.0.7/stream?token=t0kenplanted answers hunter2secret, "
+        "https://user:hook4secret@shop.example/in with password='pl4ntedword' hook4secret"
+    )
+    lost: dict[str, JsonValue] = {
+        "state": "offline",
+        "since": NOW,
+        "sentence": f"is offline: {quoted}",
+        "help": quoted,
+    }
+    say(
+        file,
+        Report(
+            "run",
+            "here",
+            7,
+            900.0,
+            not_ready=quoted,
+            samples=["door", "till"],
+            wellness={"door": [lost]},
+            sinks={"log": {"sink": "log", "error": quoted, "behind": 4}},
+            troubles=[quoted],
+            notes=[quoted],
+            outcome="invalid",
+            said=[quoted],
+        ),
+    )
+    answer = app.client.get("/health")
+    told = got(answer)
+    kinds = {one["about"] for one in told["troubles"]}
+    assert {"camera", "sink", "process"} <= kinds
+    texts = TEXTS.read_text(encoding="utf-8")
+    for one in told["troubles"]:
+        assert one["sentence"]
+        helps = f'"health.advice.{one["advice"]}"'
+        # What a process says of a camera has its help within the sentence.
+        assert one["advice"] == "camera" or texts.count(helps) == 2, one
+    for advice in get_args(Advice):
+        assert advice == "camera" or texts.count(f'"health.advice.{advice}"') == 2, advice
+    diagnostic = app.client.get("/health/diagnostic").text
+    assert "rtsp://***" in diagnostic
+    short = app.client.get("/today")
+    for secret in ("hunter2secret", "hook4secret", "t0kenplanted", "pl4ntedword", "abc1234"):
+        for text in (diagnostic, answer.text, short.text):
+            assert secret not in text
 
 
 def test_a_store_out_of_reach_is_a_trouble(app: Application, file: Path) -> None:

@@ -3,9 +3,10 @@
 import csv
 import io
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pyarrow.parquet as parquet
@@ -31,6 +32,7 @@ from tests.web.applications import Application, application
 
 LATER = at("2026-11-24T06:00")
 DAYS = (date(2026, 11, 9), date(2026, 11, 22))
+NOT_YET = {"first": "2026-11-24", "last": "2026-11-24"}
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +213,14 @@ def test_marks_and_audits_are_beside_the_numbers(app: Application) -> None:
     """What was edited, when it was checked, when it is open, and holidays."""
     told = got(app.client.get("/numbers", params={"first": "2026-11-16", "last": "2026-11-22"}))
     assert [(one["rule"], one["changed"]) for one in told["edits"]] == [("middle", "line moved")]
+    (edited,) = told["edits"]
+    (site,) = got(app.client.get("/today", params={"day": "2026-11-18"}))["sites"]
+    marks = {one["rule"]: one["edits"] for one in site["rules"]}
+    assert marks.pop("middle") == [edited]
+    assert not any(marks.values())
+    span: dict[str, Any] = {"since": edited["at"] - 3600, "until": edited["at"] + 3600}
+    for more, marked in (({}, [edited]), ({"by": "rule", "rule": "other"}, [])):
+        assert got(app.client.get("/timeline", params={**span, **more}))["edits"] == marked
     assert told["series"][0]["audit"]["low"] == 0.96
     days = told["sites"][0]["days"]
     assert [len(day["openings"]) for day in days] == [1, 1, 1, 1, 1, 1, 0]
@@ -444,3 +454,110 @@ def test_a_recording_of_some_minutes_is_whole_in_itself(
     assert [one["is_complete"] for one in rule["figures"]] == [is_complete] * 2
     assert rule["missing_minutes"] == pytest.approx(len(missing), abs=0.01)
     assert rule["coverage"] == pytest.approx(1 - len(missing) / 11)
+
+
+def test_the_week_before_is_beside_it_as_far_as_the_day_has_come(
+    file: Path, store: SqlStore
+) -> None:
+    """On a Saturday at 14:05: what the report compares with; a gap is unknown there, too."""
+    shop = load(file, [])
+    now = at("2026-11-21T14:05")
+    clock = ManualClock(now)
+    with application(file, clock=clock) as app:
+        asked = {"first": "2026-11-21", "last": "2026-11-21", "step": "1h", "only_open": "true"}
+        told = got(app.client.get("/numbers", params={**asked, "before": "true"}))
+        ahead = got(app.client.get("/numbers", params={**asked, "before": "true"} | NOT_YET))
+        clock.advance(4 * 86_400.0)
+        asked |= {"first": "2026-11-24", "last": "2026-11-24", "only_open": "false"}
+        gap = got(app.client.get("/numbers", params={**asked, "before": "true"}))["before"]
+        asked |= {"first": "2026-11-01", "last": "2026-11-30", "step": "1d"}
+        month = got(app.client.get("/numbers", params={**asked, "before": "true"}))
+        alone = got(app.client.get("/numbers", params=asked))
+    before = told["before"]
+    day = period("day", "2026-11-21", now, shop.site.opening_hours)
+    report = figures(shop, store.history, day, now)
+    assert (before["weeks"], before["until"]) == (1, now - 7 * 86_400)
+    for series, rule in zip(before["series"], report.rules, strict=True):
+        assert series["known"] == pytest.approx(rule.coverage_before)
+        totals = {one["name"]: one["total"] for one in series["measures"]}
+        for figure in rule.measures:
+            assert totals[figure.measure.name] == pytest.approx(figure.total.before, abs=1e-6)
+    values = before["series"][0]["measures"][0]["values"]
+    assert len(values) == 24
+    running = before["sites"][0]["steps"][14]
+    assert (running["until"], running["minutes"]) == (now - 7 * 86_400, 5)
+    assert values[15:] == [None] * 9
+    assert gap["series"][0]["measures"][0]["values"][12:15] == [None] * 3
+    eleven, noon = gap["series"][0]["minutes_known"][11:13]
+    assert (eleven > 50, noon) == (True, 0)
+    # Of a day that has not come nothing is compared.
+    assert ahead["before"]["series"][0]["measures"][0]["values"] == [None] * 24
+    assert ahead["before"]["series"][0]["known"] == 0
+    assert (month["before"]["weeks"], alone["before"]) == (None, None)
+    assert month["before"]["since"] == at("2026-10-01T00:00")
+
+
+def test_days_on_which_clocks_change_stand_beside_others_by_the_clock(tmp_path: Path) -> None:
+    """Of 25, 23 and 24 hours: 14:00 beside 14:00, and nothing beside an hour there is not."""
+    url = f"sqlite:///{tmp_path / 'clocks.db'}"
+    store = SqlStore(url, ManualClock(LATER))
+    hours = {
+        "2026-10-18": 24,
+        "2026-10-25": 25,
+        "2026-11-01": 24,
+        "2026-03-22": 24,
+        "2026-03-29": 23,
+        "2026-04-05": 24,
+    }
+    for day, number in hours.items():
+        begins = int(at(f"{day}T00:00"))
+        store.commit(
+            Commit(
+                buckets=[
+                    Bucket("plaza", "middle", minute, 60, 1.0, {"entered": 1.0, "left": 0.0})
+                    for minute in range(begins, begins + number * 3600, 60)
+                ]
+            )
+        )
+    store.close()
+    path = tmp_path / "shop.yaml"
+    path.write_text(weeks.SHOP.format(url=url), encoding="utf-8")
+    found = {}
+    with application(path, clock=ManualClock(LATER)) as app:
+        asked = {"rule": "plaza/middle", "step": "1h", "before": "true", "measure": "entered"}
+        for day in ("2026-10-25", "2026-11-01", "2026-03-29", "2026-04-05"):
+            told = got(app.client.get("/numbers", params={**asked, "first": day, "last": day}))
+            found[day] = told
+        week = {"first": "2026-10-19", "last": "2026-10-25", "step": "1d"}
+        days = got(app.client.get("/numbers", params={**asked, **week}))["before"]
+        lines = app.client.get(
+            "/numbers/file", params={**asked, "first": "2026-10-25", "last": "2026-10-25"}
+        ).text
+    for day, told in found.items():
+        before = told["before"]
+        values = before["series"][0]["measures"][0]["values"]
+        steps, earlier = told["sites"][0]["steps"], before["sites"][0]["steps"]
+        assert len(steps) == len(earlier) == len(values) == hours[day]
+        for step, one, value in zip(steps, earlier, values, strict=True):
+            if one["minutes"]:
+                assert local_hour(one["since"]) == local_hour(step["since"])
+                assert value == 60
+            else:
+                assert value is None
+        empty = [place for place, one in enumerate(earlier) if not one["minutes"]]
+        # The hour from two to three comes twice in October, and not at all in March.
+        assert empty == {"2026-10-25": [3], "2026-04-05": [2]}.get(day, [])
+    totals = [found[day]["before"]["series"][0]["measures"][0]["total"] for day in found]
+    assert totals == [24 * 60, 25 * 60, 24 * 60, 23 * 60]
+    assert days["series"][0]["measures"][0]["values"][-1] == 24 * 60
+    rows = list(csv.DictReader(io.StringIO(lines)))
+    entered = [row for row in rows if row["measure"] == "entered"]
+    assert len(entered) == 25
+    assert [row["before_value"] for row in entered[1:5]] == ["60", "60", "", "60"]
+    assert [row["before_coverage"] for row in entered[2:4]] == ["1.0", ""]
+    assert entered[4]["before_start"] == timestamp(at("2026-10-18T03:00"))
+
+
+def local_hour(seconds: float) -> int:
+    """The hour of the shop's clock."""
+    return datetime.fromtimestamp(seconds, ZoneInfo(weeks.ZONE)).hour

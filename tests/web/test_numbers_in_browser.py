@@ -130,13 +130,27 @@ def test_rules_are_compared_on_one_scale_and_exported(app: Application, new_page
     expect(page.get_by_role("region", name="out, plaza/middle")).to_be_visible()
     page.get_by_role("radio", name="Sites").check(force=True)
     expect(totals).not_to_contain_text("plaza/middle")
+    expect(totals).not_to_contain_text("week before")
+    page.get_by_role("checkbox", name="Compare with the time before").check()
+    expect(page).to_have_url(re.compile("compare=1"))
+    expect(totals).to_contain_text("week before: ")
+    expect(page.locator(".legend").first).to_contain_text(", week before")
+    page.get_by_role("button", name="As a table").last.click()
+    steps = page.get_by_role("region", name="Step by step")
+    expect(steps.get_by_role("columnheader", name="Known, week before")).to_be_visible()
+    assert_accessible(page)
     page.get_by_role("button", name="Export").click()
     dialog = page.get_by_role("dialog", name="Export")
     assert_accessible(page)
     with page.expect_download() as download:
         dialog.get_by_role("link", name="Table as CSV").click()
     path = download.value.path()
-    query = {"rule": ["plaza/middle", "plaza/across"], "first": "2026-11-16", "last": "2026-11-22"}
+    query = {
+        "rule": ["plaza/middle", "plaza/across"],
+        "first": "2026-11-16",
+        "last": "2026-11-22",
+        "before": "true",
+    }
     assert path.read_bytes() == app.client.get("/numbers/file", params=query).content
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.source_tree import ROOT
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.runtime.clips import CLIP, camera, deployment, written
 from tests.web.applications import application
 from tests.web.browser import PAGES

@@ -10,11 +10,12 @@ import pytest
 from pipeline.web.access.permissions import Role
 from pipeline.web.access.visitor import Visitor
 from pipeline.web.api import backgrounds
-from pipeline.web.api.simulating import RUNNING
 from pipeline.web.backgrounds.pictures import Background
-from tests.cli.test_run import moonwatch
+from pipeline.web.simulating.what_if import RUNNING
+from tests.cli.commands import moonwatch
 from tests.web.applications import Application, application
 from tests.web.happened import shop
+from tests.web.product import copy_of
 
 _MOVED = {"from": [0.5, 0.1736], "to": [0.35, 1.0]}
 
@@ -156,3 +157,92 @@ def test_the_words_of_a_library_do_not_break_a_header(
     assert answer.status_code == 200
     assert answer.headers["X-Moonwatch-Remark"].endswith("; it is old")
     assert "X-Other" not in answer.headers
+
+
+def test_how_right_a_count_is(product: Path, tmp_path: Path) -> None:
+    """By what persons said of its events, with the error that `evaluate` tells; else nothing."""
+    file = copy_of(product, tmp_path / "copy")
+    with application(file) as app:
+        client = app.client
+        lines = client.get("/edit/cameras/plaza").json()["lines"]
+        moved = {"lines": {**lines, "middle": _MOVED}, "only": ["middle"]}
+        assert _rows(app, **moved)[-1]["kind"] == "end"
+        (day, *_) = client.get("/edit/spans?camera=plaza").json()["days"]
+        listed: dict[str, Any] = {"camera": "plaza", "rule": "middle", "limit": 200}
+        crossings = client.get("/events", params=listed).json()["events"]
+        false = crossings[0]["id"]
+        client.post("/remarks", json={"kind": "false", "event": false})
+        (only,) = _rows(app, only=["middle"])[-1]["rules"]
+        assert (only["labelled"], only["partly"]) == (1, True)
+        assert (only["now"]["precision"], only["now"]["recall"]) == (0.0, None)
+        client.post("/reviews", json={"ids": [one["id"] for one in crossings]})
+        new = [
+            event
+            for hour in _rows(app, **moved)[1:-2]
+            for rule in hour["rules"]
+            for event in rule["events"]
+            if event["against"] == "new"
+        ]
+        missed = {"kind": "missed", "camera": "plaza", "rule": "middle"}
+        for at in (new[0]["at"], day["since"] + 1):
+            said = {**missed, "at": at, "direction": new[0]["direction"]}
+            assert client.post("/remarks", json=said).status_code == 200
+        asked = {"camera": "plaza", "since": day["since"], "until": day["until"]}
+        truth = tmp_path / "truth.json"
+        truth.write_text(json.dumps(client.get("/truth", params=asked).json()["truth"]))
+        (told,) = _rows(app, **moved)[-1]["rules"]
+    right = len(crossings) - 1
+    assert (told["labelled"], told["stored"], told["partly"]) == (right + 3, right + 1, False)
+    now, then = told["now"], told["would_be"]
+    assert (now["precision"], now["recall"]) == (right / (right + 1), right / (right + 2))
+    assert then["right"] + then["missed"] == right + 2
+    assert then["precision"] == then["right"] / (then["right"] + then["wrong"])
+    value = f"cameras.plaza.lines.middle={json.dumps(_MOVED)}"
+    code, out, _ = moonwatch("evaluate", file, truth, "--json", "--camera", "plaza", "--set", value)
+    assert code == 0
+    (row,) = [one for one in json.loads(out)["rows"] if one["rule"] == "middle"]
+    assert round(then["error"], 4) == row["error"]
+    assert now["error"] is not None
+
+
+def test_each_limit_gives_what_the_file_with_it_would_give(product: Path) -> None:
+    """Of numbers of people, of waits and of visits with a cooldown; where there is no limit: so."""
+    served = {"polygon": [[0.0, 0.0], [0.2, 0.0], [0.2, 1.0], [0.0, 1.0]]}
+    with application(product) as app:
+        now = app.client.get("/edit/cameras/plaza").json()
+        rules = {
+            **now["rules"],
+            "stay": {**now["rules"]["stay"], "cooldown": "3s"},
+            "line": {
+                "type": "queue",
+                "of": "people",
+                "zone": "crossroads",
+                "served": "till",
+                "longer_than": "2s",
+                "more_than": 1,
+            },
+        }
+        edit: dict[str, Any] = {"zones": {**now["zones"], "till": served}, "rules": rules}
+        for rule, key, about in (
+            ("crowd", "more_than", None),
+            ("stay", "longer_than", None),
+            ("line", "longer_than", "wait"),
+        ):
+            asked = {"camera": "plaza", "rule": rule, "key": key, **edit}
+            answer = app.client.post("/simulate/limits", json=asked)
+            assert answer.status_code == 200, answer.text
+            marks = {one["limit"]: one["events"] for one in answer.json()["marks"]}
+            assert list(marks) == sorted(marks)
+            assert max(marks.values()) > min(marks.values())
+            settings = {**rules[rule], key: "3s" if key == "longer_than" else 3}
+            if about:
+                del settings["more_than"]  # whose events are of another kind
+            again = {**edit, "rules": {**rules, rule: settings}, "only": [rule]}
+            (total,) = _rows(app, **again)[-1]["totals"]
+            assert marks[3] == total["simulated"]["happenings"]
+        for rule, key in (("middle", "more_than"), ("crowd", "for"), ("crowd", "cooldown")):
+            refused = app.client.post(
+                "/simulate/limits", json={"camera": "plaza", "rule": rule, "key": key}
+            )
+            assert refused.status_code == 422
+            assert key in refused.json()["error"]["message"]

@@ -16,7 +16,8 @@ from pipeline.delivery import LaneStatus
 from pipeline.deployment.loader import load
 from pipeline.runtime.final_delivery import FinalDelivery
 from pipeline.testing import ManualClock, patience, wait_until
-from tests.cli.test_run import moonwatch, start
+from tests.cli.commands import moonwatch
+from tests.cli.test_run import start
 from tests.connectors.sinks.receiver import receiving
 from tests.contracts.event_tools import an_event
 from tests.redis_server import Redis, shared

@@ -37,7 +37,7 @@ from pipeline.sampling.health import CameraHealth
 from pipeline.sampling.sampler import Sampler
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ListSink, ManualClock, wait_until
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.connectors.queues.redis.tools import built
 from tests.contracts.event_tools import an_event
 from tests.formats.present import FOLDER

@@ -35,7 +35,7 @@ from pipeline.cli.main import app_for
 from pipeline.core.errors import SourceError
 from pipeline.core.frames import Picture, Pixels
 from pipeline.core.sources import Need
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.connectors.sources.clips import Clip, write_clip
 from tests.redis_server import Redis, shared
 

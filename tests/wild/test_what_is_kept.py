@@ -25,7 +25,7 @@ from pipeline.deployment.loader import parse
 from pipeline.processing.snapshots import reference_of
 from pipeline.runtime.stages.retention import Retention
 from pipeline.testing import ManualClock
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.contracts.event_tools import an_event
 from tests.runtime.clips import camera, cut, deployment
 from tests.runtime.clips import written as deployment_file

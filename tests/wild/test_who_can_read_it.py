@@ -18,7 +18,7 @@ from pipeline.core.store import Commit
 from pipeline.deployment.loader import load
 from pipeline.insight.status import status_of
 from pipeline.processing.track_log import TrackRecorder
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.contracts.event_tools import an_event
 from tests.runtime.clips import camera, cut, deployment, written
 

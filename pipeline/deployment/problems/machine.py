@@ -19,6 +19,7 @@ def lacks(deployment: Deployment) -> Iterator[tuple[Path, Lack]]:
     yield from ((("queue",), lack) for lack in deployment.queue.lacks())
     yield from ((("store",), lack) for lack in deployment.store.lacks())
     yield from ((("server",), lack) for lack in deployment.server.lacks())
+    yield from ((("web",), lack) for lack in deployment.web.lacks())
     for name, camera in deployment.cameras.items():
         yield from ((("cameras", name, "source"), lack) for lack in camera.source.lacks())
         for key, task in camera.tasks.items():

@@ -175,15 +175,6 @@ def _lanczos(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(np.abs(x) < _LOBES, np.sinc(x) * np.sinc(x / _LOBES), 0.0)
 
 
-def has_vips() -> bool:
-    """Whether libvips can be used here: its Python library may be there without it."""
-    try:
-        import pyvips  # noqa: F401 - asked whether it can be
-    except (ImportError, OSError):
-        return False
-    return True
-
-
 def resize_with_vips(
     picture: NDArray[np.uint8], sizes_wh: Sequence[tuple[int, int]]
 ) -> list[torch.Tensor]:

@@ -100,9 +100,9 @@ class Entrance:
         return None if secret is None else self._by_session(secret)
 
     def has_people(self) -> bool:
-        """Whether there is anybody who may sign in, or come by a proxy. Raises StoreError."""
-        proxy = self._config().proxy
-        if proxy is not None and proxy.user_header is not None:
+        """Whether there is anybody who may sign in, here or elsewhere. Raises StoreError."""
+        config = self._config()
+        if config.is_signed_in_elsewhere or not config.passwords:
             return True
         if not self._had_people:
             self._had_people = bool(self._people.people())
@@ -122,6 +122,7 @@ class Entrance:
 
     def set_up(self, secret: str, name: str, password: str) -> Person:
         """Make the first user, an admin. Raises WebError."""
+        self._must_take_passwords()
         try:
             name = passwords.checked_name(name)
         except ValueError as error:
@@ -146,7 +147,8 @@ class Entrance:
         return person
 
     def sign_in(self, name: str, password: str, peer: Peer, agent: str) -> tuple[str, Person]:
-        """A new session's secret, and whose it is; raises WebError 401 or 429."""
+        """A new session's secret, and whose it is; raises WebError 401, 403 or 429."""
+        self._must_take_passwords()
         name = name.strip().lower()[:_LONGEST_NAME]
         account = f"account {name}"
         tries = [(account, OF_ACCOUNT), (f"address {peer.network}", OF_ADDRESS)]
@@ -234,6 +236,7 @@ class Entrance:
 
     def change_password(self, name: str, old: str, new: str, peer: Peer) -> None:
         """Give oneself another password, which ends all one's sessions. Raises WebError."""
+        self._must_take_passwords()
         account = f"account {name}"
         wait_s = self._people.attempt([(account, OF_ACCOUNT)], self._clock.now())
         if wait_s > 0.0:
@@ -253,6 +256,10 @@ class Entrance:
             raise WebError(409, "somebody else has changed this user meanwhile; try again")
         if change is not PersonChange.DONE:
             raise WebError(404, f"there is no user {name!r}")
+
+    def _must_take_passwords(self) -> None:
+        if not self._config().passwords:
+            raise WebError(403, "passwords are not taken here (`web.passwords`)")
 
     def _end_session(self, digest: str) -> None:
         found = self._people.session(digest)
@@ -300,12 +307,18 @@ class Entrance:
         session, person = found
         if now - session.seen_at >= _SEEN_EVERY_S:
             self._touch(session.id, lambda: self._people.saw_session(digest, now))
-        role, cameras = session.role, session.cameras
-        if role is None:
-            if person is None or person.disabled_at is not None:
+        config = self._config()
+        if session.role is not None:
+            # What the provider has said holds for its time, and while that provider is asked.
+            oidc = config.oidc
+            if oidc is None or now >= session.began_at + oidc.signed_in_for.total_seconds():
                 return None
-            role, cameras = person.role, person.cameras
-        return replace(Visitor.of_role(session.who, role, cameras), session=session.id)
+            visitor = Visitor.of_role(session.who, session.role, session.cameras)
+            return replace(visitor, session=session.id, is_of_provider=True)
+        if not config.passwords or person is None or person.disabled_at is not None:
+            return None
+        visitor = Visitor.of_role(session.who, person.role, person.cameras)
+        return replace(visitor, session=session.id)
 
     def _as_guest(self, guest: SessionRecord, now: float) -> Visitor | None:
         with self._lock:

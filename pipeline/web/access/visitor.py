@@ -22,6 +22,8 @@ class Visitor:
     """None for a token, which has permissions alone."""
     session: str | None = None
     """Identifies the session that the request belongs to, without opening it."""
+    is_of_provider: bool = False
+    """Whether he signed in at the provider of `web.oidc`, and has no password here."""
 
     @classmethod
     def of_role(cls, name: str, role: Role, cameras: Iterable[str] | None = None) -> "Visitor":

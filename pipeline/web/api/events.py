@@ -348,6 +348,16 @@ class BlindSaid(BaseModel):
     until: float | None
 
 
+class EditSaid(BaseModel):
+    """The moment from which a rule counts by other terms."""
+
+    camera: str
+    rule: str
+    at: float
+    kind: str
+    changed: str
+
+
 class TimelineSaid(BaseModel):
     """Happenings and known time by bins."""
 
@@ -356,6 +366,8 @@ class TimelineSaid(BaseModel):
     bins: int
     lanes: list[LaneSaid]
     blind: list[BlindSaid]
+    edits: list[EditSaid]
+    """By time; the newest ones, where there are very many."""
     cut: bool
 
 
@@ -445,6 +457,7 @@ def timeline_of(
         bins=bins.number,
         lanes=[LaneSaid.model_validate(lane, from_attributes=True) for lane in found.lanes],
         blind=[BlindSaid.model_validate(one, from_attributes=True) for one in found.blind],
+        edits=[EditSaid.model_validate(one, from_attributes=True) for one in found.edits],
         cut=found.cut,
     )
 

@@ -14,6 +14,7 @@ from pipeline.reports.writing import WRITERS
 from pipeline.web.access.guard import needs
 from pipeline.web.access.permissions import Permission
 from pipeline.web.access.visitor import Visitor
+from pipeline.web.numbers.before import NumbersBefore, counts_beside, numbers_before
 from pipeline.web.numbers.choosing import (
     ChosenTime,
     RuleName,
@@ -57,6 +58,9 @@ StepOf = Annotated[StepName | None, Query(description="Length of a step; chosen 
 Measures = Annotated[
     list[str] | None, Query(alias="measure", description="Only these measures.", max_length=64)
 ]
+WithBefore = Annotated[
+    bool, Query(description="Whether the time before is beside it: the week or month before.")
+]
 
 
 class MeasureName(BaseModel):
@@ -94,6 +98,8 @@ class NumbersAnswer(BaseModel):
     series: list[RuleSeries]
     sums: list[SiteSeries]
     edits: list[EditMark]
+    before: NumbersBefore | None
+    """The time before, where it was asked for."""
     there: list[CountingRule]
     """All rules that could be chosen."""
     missing_formats: dict[str, str]
@@ -113,10 +119,11 @@ def numbers(
     step: StepOf = None,
     measure: Measures = None,
     only_open: Annotated[bool, Query(description="Leave out what is not opening time.")] = False,
+    before: WithBefore = False,
 ) -> NumbersAnswer:
     """What rules have measured, step by step, with how much of it is known."""
     rules, time, step, newest = _chosen(
-        visitor, state, camera, rule, first, last, since, until, step
+        visitor, state, camera, rule, first, last, since, until, step, before
     )
     deployment, history = state.deployment, state.store.history
     now = state.clock.now()
@@ -136,6 +143,9 @@ def numbers(
         series=series,
         sums=site_sums(series),
         edits=edit_marks(history, rules, time),
+        before=numbers_before(deployment, history, state.store.audits, wish, now)
+        if before
+        else None,
         there=_there(visitor, state),
         missing_formats=missing_formats(),
     )
@@ -153,17 +163,19 @@ def numbers_file(
     until: UntilSeconds = None,
     step: StepOf = None,
     form: Annotated[FileFormat, Query(alias="format")] = "csv",
+    before: WithBefore = False,
 ) -> StreamingResponse:
-    """The same as a file: what `moonwatch export` writes of these rules."""
-    rules, time, step, _ = _chosen(visitor, state, camera, rule, first, last, since, until, step)
-    deployment = narrowed(state.deployment, rules)
-    export = counts(
-        deployment,
-        state.store.history,
-        step,
-        Span(time.since, time.until),
-        list(deployment.cameras),
+    """The same as a file: what `moonwatch export` writes of these rules, and the time before."""
+    rules, time, step, _ = _chosen(
+        visitor, state, camera, rule, first, last, since, until, step, before
     )
+    deployment, history = narrowed(state.deployment, rules), state.store.history
+    if before:
+        wish = SeriesWish(rules, time, step)
+        export = counts_beside(state.deployment, history, rules, wish, state.clock.now())
+    else:
+        span = Span(time.since, time.until)
+        export = counts(deployment, history, step, span, list(deployment.cameras))
     said = f"{time.first or time.since:} to {time.last or time.until:}, step {step}, {form}"
     subject = ", ".join(f"{one.camera}/{one.rule}" for one in rules)
     state.journal.note(visitor, "exported numbers", subject, said)
@@ -186,6 +198,7 @@ def _chosen(
     since: float | None,
     until: float | None,
     step: StepName | None,
+    with_before: bool,
 ) -> tuple[list[RuleName], ChosenTime, StepName, float | None]:
     deployment = state.deployment
     found = chosen_rules(deployment, visitor, cameras or [], rules or [])
@@ -194,7 +207,7 @@ def _chosen(
     site = deployment.site_of(found[0].camera) if found else deployment.site
     time = chosen_time(site, first, last, since, until, min(now, newest or now))
     step = step or usual_step(time.days)
-    check_size(time, step, len(found))
+    check_size(time, step, len(found), with_before=with_before)
     return found, time, step, newest
 
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from pipeline.core.people import Role, SessionRecord
-from pipeline.web.access.entrance import cookie_header
+from pipeline.web.access.entrance import BY_LINK, cookie_header
 from pipeline.web.access.guard import needs
 from pipeline.web.access.permissions import Permission
 from pipeline.web.access.visitor import Visitor
@@ -52,6 +52,15 @@ class ConnectionInfo(BaseModel):
     """What others can read or change on the way; null for nothing."""
 
 
+class SignInElsewhere(BaseModel):
+    """The provider that one may sign in at."""
+
+    label: str
+    """What follows "Sign in with"."""
+    url: str
+    """Where that begins; `next` says where in the application it ends."""
+
+
 class SessionInfo(BaseModel):
     """Who asks, what he may, and how one signs in."""
 
@@ -64,7 +73,13 @@ class SessionInfo(BaseModel):
     needs_set_up: bool
     """Whether there are no users yet: the first one is made by the link in the terminal."""
     sign_out_url: str | None
-    """Where the browser goes to sign out, if not here."""
+    """Where the browser goes to sign out, if not here alone."""
+    has_password: bool
+    """Whether who asks has a password here, and can change it."""
+    takes_passwords: bool
+    """Whether one signs in by a password at all."""
+    provider: SignInElsewhere | None
+    """Where else; null for nowhere."""
     connection: ConnectionInfo
 
 
@@ -172,7 +187,7 @@ def end_session(
 
 
 def _person_with_session(visitor: Visitor) -> None:
-    if visitor.session is None:
+    if visitor.session is None or visitor.is_of_provider:
         raise WebError(403, "the password is kept where you have signed in, and not here")
 
 
@@ -190,8 +205,16 @@ def _shown(session: SessionRecord, visitor: Visitor) -> OneSession:
 
 def _info(request: Request, state: WebState, visitor: Visitor | None) -> SessionInfo:
     peer = state.entrance.peer(request)
-    proxy = state.deployment.web.proxy
-    by_proxy = visitor is not None and visitor.session is None and proxy is not None
+    web = state.deployment.web
+    proxy, oidc = web.proxy, web.oidc
+    sign_out_url = None
+    if visitor is not None and visitor.is_of_provider:
+        sign_out_url = "/api/v1/session/oidc/end"
+    elif visitor is not None and visitor.session is None and proxy is not None:
+        sign_out_url = proxy.sign_out_url
+    is_person = visitor is not None and visitor.role is not None and visitor.name != BY_LINK
+    has_session = visitor is not None and visitor.session is not None
+    is_of_provider = visitor is not None and visitor.is_of_provider
     warning = None
     if not peer.is_encrypted and not peer.is_local:
         warning = (
@@ -204,7 +227,16 @@ def _info(request: Request, state: WebState, visitor: Visitor | None) -> Session
         permissions=[] if visitor is None else sorted(visitor.permissions),
         cameras=None if visitor is None or visitor.cameras is None else sorted(visitor.cameras),
         needs_set_up=visitor is None and not state.entrance.has_people(),
-        sign_out_url=proxy.sign_out_url if proxy is not None and by_proxy else None,
+        sign_out_url=sign_out_url,
+        has_password=is_person and has_session and not is_of_provider,
+        takes_passwords=web.passwords,
+        provider=(
+            None
+            if oidc is None
+            else SignInElsewhere(
+                label=oidc.shown_label, url=f"{oidc.application_url}/api/v1/session/oidc"
+            )
+        ),
         connection=ConnectionInfo(
             is_encrypted=peer.is_encrypted, is_local=peer.is_local, warning=warning
         ),

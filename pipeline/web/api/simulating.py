@@ -1,6 +1,6 @@
 """What an edit would have counted, from what was seen: the newest hour first."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from threading import Event as Flag
 from typing import Annotated, Final
 
@@ -12,21 +12,23 @@ from starlette.concurrency import iterate_in_threadpool
 from pipeline.core.errors import ConfigError
 from pipeline.core.events import JsonValue
 from pipeline.core.store import Span
+from pipeline.insight.simulation import SimulatedHour
 from pipeline.web.access.guard import must_see, needs
 from pipeline.web.access.permissions import Permission
 from pipeline.web.access.visitor import Visitor
 from pipeline.web.editing.editor import camera_file, edited
 from pipeline.web.editing.parts import EditedParts, Name
 from pipeline.web.problems import WebError
+from pipeline.web.simulating.labels import labelled
+from pipeline.web.simulating.limits import LimitMarks, simulated_limits
 from pipeline.web.simulating.spans import LONGEST_S, observed_days
 from pipeline.web.simulating.visits import VisitHistogram, simulated_visits
-from pipeline.web.simulating.what_if import RunningSimulations, lines, simulation_of
+from pipeline.web.simulating.what_if import RUNNING, lines, simulation_of
 from pipeline.web.state import State, WebState
 
 router = APIRouter(tags=["simulating"])
 
 NDJSON: Final = "application/x-ndjson"
-RUNNING: Final = RunningSimulations()
 
 Editor = Annotated[Visitor, needs(Permission.EDIT)]
 Moment = Annotated[float, Field(ge=0, le=1e11)]
@@ -50,6 +52,12 @@ class VisitsRequest(EditedParts):
     rule: Name
     since: Moment | None = None
     until: Moment | None = None
+
+
+class LimitsRequest(VisitsRequest):
+    """An edit, and the rule and field of which other limits are to be tried."""
+
+    key: Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[a-z_]+$")]
 
 
 class KnownDay(BaseModel):
@@ -86,7 +94,8 @@ def known_spans(
 def simulate(request: SimulateRequest, visitor: Editor, state: State) -> StreamingResponse:
     """What an edit would have counted: lines of JSON, `begin`, an `hour` each, and `end`.
 
-    A new request of the same visitor ends the one before.
+    A last line, `truth`, says how right that is, where persons said what was right or wrong. A
+    new request of the same visitor ends the one before.
     """
     since, until = _span(visitor, state, request.camera, request.since, request.until)
     now = camera_file(state.file, request.camera)
@@ -96,9 +105,15 @@ def simulate(request: SimulateRequest, visitor: Editor, state: State) -> Streami
     deployment = result.loaded.deployment
     key = (id(state.store), visitor.name)
     stop = RUNNING.begin(key)
+    span = Span(since, until)
+
+    def truth(hours: Sequence[SimulatedHour]) -> list[dict[str, JsonValue]]:
+        wanted = deployment.cameras[request.camera]
+        return [one.as_json() for one in labelled(state, request.camera, wanted, span, hours)]
+
     try:
         simulation = simulation_of(
-            state, deployment, request.camera, tuple(request.only), Span(since, until), stop
+            state, deployment, request.camera, tuple(request.only), span, stop
         )
     except BaseException:
         RUNNING.end(key, stop)
@@ -111,7 +126,7 @@ def simulate(request: SimulateRequest, visitor: Editor, state: State) -> Streami
         "timezone": zone,
     }
     return StreamingResponse(
-        _ending(lines(simulation, begin, zone), key, stop),
+        _ending(lines(simulation, begin, zone, truth), key, stop),
         media_type=NDJSON,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
@@ -126,6 +141,20 @@ def visits(request: VisitsRequest, visitor: Editor, state: State) -> VisitHistog
     stop = RUNNING.begin(key)
     try:
         return simulated_visits(state, now, request, request.rule, Span(since, until), stop)
+    finally:
+        RUNNING.end(key, stop)
+
+
+@router.post("/simulate/limits")
+def limits(request: LimitsRequest, visitor: Editor, state: State) -> LimitMarks:
+    """How many events a rule would have with other limits, so that one can be chosen."""
+    since, until = _span(visitor, state, request.camera, request.since, request.until)
+    now = camera_file(state.file, request.camera)
+    key = (id(state.store), f"{visitor.name} limits")
+    stop = RUNNING.begin(key)
+    try:
+        span = Span(since, until)
+        return simulated_limits(state, now, request, request.rule, request.key, span, stop)
     finally:
         RUNNING.end(key, stop)
 

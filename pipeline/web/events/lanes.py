@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from pipeline.core.edits import RuleEdit
 from pipeline.core.happenings import Bins
 from pipeline.core.measures import BUCKET_S, Health
 from pipeline.core.store import Span
@@ -15,6 +16,7 @@ from pipeline.web.events.wishes import EventWish
 MOST_BINS: Final = 720
 MOST_DAYS: Final = 92
 MOST_LANES: Final = 64
+MOST_EDITS: Final = 200
 _SEEN_FOR_S = 40 * 86_400.0
 _PAGE = 500
 _BLIND: Final = ("offline", "frozen", "black", "masked")
@@ -55,6 +57,8 @@ class TimelineLanes:
     bins: Bins
     lanes: Sequence[TimelineLane]
     blind: Sequence[BlindTime]
+    edits: Sequence[RuleEdit] = ()
+    """What was edited of the rules that are shown."""
     cut: bool = False
     """Whether counting took too long: the oldest bins may lack some."""
 
@@ -92,7 +96,7 @@ def timeline(finder: Finder, wish: EventWish, bins: Bins, by: LanesBy, now: floa
         lanes.append(TimelineLane(*lane, row, known, minutes is not None))
     span = bins.span
     shown = [one for one in blind if one.until is None or one.until > (span.since or 0.0)]
-    return TimelineLanes(bins, lanes, shown, cut)
+    return TimelineLanes(bins, lanes, shown, _edits(finder, wish, span, chosen, by), cut)
 
 
 def _names(finder: Finder, wish: EventWish, by: LanesBy) -> dict[tuple[str, str], None]:
@@ -109,6 +113,23 @@ def _names(finder: Finder, wish: EventWish, by: LanesBy) -> dict[tuple[str, str]
             if wanted and (not wish.types or config.type in wish.types):
                 found[name, rule] = None
     return found
+
+
+def _edits(
+    finder: Finder, wish: EventWish, span: Span, lanes: Sequence[tuple[str, str]], by: LanesBy
+) -> list[RuleEdit]:
+    """The newest edits of what the lanes show; an edited rule counts anew from then on."""
+    shown = {(camera, rule) for camera, rule in lanes}
+    found = []
+    for edit in finder.store.history.edits(None, span):
+        config = finder.deployment.cameras.get(edit.camera)
+        rule = None if config is None else config.rules.get(edit.rule)
+        wanted = not wish.rules or edit.rule in wish.rules
+        if wish.types:
+            wanted = wanted and rule is not None and rule.type in wish.types
+        if wanted and (edit.camera, edit.rule if by == "rule" else "") in shown:
+            found.append(edit)
+    return found[-MOST_EDITS:]
 
 
 def _counts(

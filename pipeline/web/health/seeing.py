@@ -33,6 +33,8 @@ from pipeline.web.state import WebState
 Subject = Literal["camera", "sink", "sequence", "process", "deployment"]
 Advice = Literal[
     "camera",
+    "camera_gone",
+    "late",
     "sink_refused",
     "sink_failing",
     "sink_behind",
@@ -94,6 +96,9 @@ class SeenCamera(BaseModel):
     failed: int | None
     """Tasks that no engine could answer."""
     troubles: list[CameraTrouble]
+    judged_p50_s: float | None
+    """From capture to judging, of the frames of the last hour; about, and of live cameras only."""
+    judged_p95_s: float | None
     stored_p50_s: float | None
     """From capture to the store, of the events of the last hour."""
     stored_p95_s: float | None
@@ -122,6 +127,13 @@ class SeenEngine(BaseModel):
     oldest_s: float | None
     answered: int | None
     """Frames since its processes were started."""
+    answers: int | None
+    """Jobs of the last ten minutes; the rest is about these."""
+    batch: float | None
+    """How many were answered together with each on average, itself included."""
+    answer_p50_s: float | None
+    """From submitting to the answer, about."""
+    answer_p99_s: float | None
     budget: list[SeenBudget]
 
 
@@ -143,8 +155,10 @@ class SeenSink(BaseModel):
     accepted_at: float | None
     took_s: float | None
     p50_s: float | None
-    """From capture to delivery."""
+    """From capture to delivery, of the last hour."""
     p95_s: float | None
+    of_newest: int | None
+    """How many of the hour these two are of; None where it is all of them."""
     last_minute: int
     last_hour: int
     refused_by: dict[str, int]
@@ -229,6 +243,8 @@ class HealthAnswer(BaseModel):
     stored_p50_s: float | None
     """From capture to the store, of the events of the last hour of all live cameras."""
     stored_p95_s: float | None
+    stored_of_newest: int | None
+    """How many events of the hour the times to the store are of; None where it is all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +253,7 @@ class _Stored:
 
     took_s: Mapping[str, list[float]]
     events: Mapping[str, int]
+    of_newest: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +315,7 @@ def health_for(seen: SeenStatus, visitor: Visitor) -> HealthAnswer:
         ok=ok,
         is_whole=is_whole,
         troubles=troubles,
-        notes=list(status.notes) if is_whole else [],
+        notes=[without_secrets(note) for note in status.notes] if is_whole else [],
         unseen=status.unseen,
         run=_run(status.run) if is_whole and status.run is not None else None,
         cameras=[_camera(name, status, deployment, seen.stored) for name in cameras],
@@ -311,12 +328,12 @@ def health_for(seen: SeenStatus, visitor: Visitor) -> HealthAnswer:
         sequences=[
             SeenSequence(
                 name=name,
-                state=one.state,
+                state=without_secrets(one.state),
                 behind=one.behind,
                 awaiting=one.awaiting,
                 reported=one.reported,
                 last=one.last,
-                error=one.error,
+                error=_shown(one.error),
             )
             for name, one in status.sequences.items()
         ]
@@ -341,7 +358,7 @@ def health_for(seen: SeenStatus, visitor: Visitor) -> HealthAnswer:
                 pid=one.pid,
                 up_s=one.up_s,
                 version=one.version,
-                not_ready=one.not_ready,
+                not_ready=_shown(one.not_ready),
                 stands_by=one.stands_by,
                 samples=list(one.samples),
             )
@@ -353,6 +370,7 @@ def health_for(seen: SeenStatus, visitor: Visitor) -> HealthAnswer:
         storage=seen.storage if is_whole else None,
         stored_p50_s=quantile(stored, 0.5),
         stored_p95_s=quantile(stored, 0.95),
+        stored_of_newest=seen.stored.of_newest,
     )
 
 
@@ -415,11 +433,17 @@ _ADVICE: tuple[tuple[str, Advice], ...] = (
     ("database", "store"),
     ("store", "store"),
 )
+# Of cameras, what a process says of them brings its own help along.
+_CAMERA_ADVICE: tuple[tuple[str, Advice], ...] = (
+    (" late, so its events are late too", "late"),
+    (" has no sampler", "not_running"),
+    (" has been ", "camera_gone"),
+)
 
 
 def _advice(sentence: str, about: Subject) -> Advice:
     if about == "camera":
-        return "camera"
+        return next((advice for words, advice in _CAMERA_ADVICE if words in sentence), "camera")
     found = next((advice for words, advice in _ADVICE if words in sentence), None)
     if about == "sink" and found not in ("sink_refused", "sink_behind", "not_running"):
         return "sink_failing"
@@ -455,10 +479,12 @@ def _camera(
                 state=str(told["state"]),
                 since=since if isinstance(since := told.get("since"), int | float) else None,
                 sentence=without_secrets(str(told["sentence"])),
-                help=str(told.get("help") or ""),
+                help=without_secrets(str(told.get("help") or "")),
             )
             for told in one.troubles or ()
         ],
+        judged_p50_s=one.judged_p50_s,
+        judged_p95_s=one.judged_p95_s,
         stored_p50_s=quantile(took, 0.5),
         stored_p95_s=quantile(took, 0.95),
         events_last_hour=stored.events.get(name, 0),
@@ -478,6 +504,10 @@ def _engine(name: str, one: EngineStatus, status: DeploymentStatus) -> SeenEngin
         waiting=one.waiting,
         oldest_s=one.oldest_s,
         answered=sum(answered) if answered else None,
+        answers=one.answers,
+        batch=one.batch,
+        answer_p50_s=one.answer_p50_s,
+        answer_p99_s=one.answer_p99_s,
         budget=[
             SeenBudget(period=b.period, used=b.used, most=b.most, of=b.of, until=b.until)
             for b in one.budget
@@ -504,6 +534,7 @@ def _sink(name: str, one: SinkStatus, deployment: Deployment) -> SeenSink:
         took_s=figures.took_s,
         p50_s=figures.p50_s,
         p95_s=figures.p95_s,
+        of_newest=figures.of_newest,
         last_minute=figures.last_minute,
         last_hour=figures.last_hour,
         refused_by={without_secrets(why): n for why, n in figures.refused_by.items()},
@@ -538,4 +569,4 @@ def _stored_in(deployment: Deployment, history: History, now: float) -> _Stored:
         if camera in live and abs(late_s) <= _DAY_S:
             took.setdefault(camera, []).append(max(0.0, late_s))
             events[camera] = events.get(camera, 0) + 1
-    return _Stored(took, events)
+    return _Stored(took, events, _MOST_EVENTS if len(recent) == _MOST_EVENTS else None)

@@ -139,14 +139,16 @@ def usual_step(days: float) -> StepName:
     return next((step for most, step in _STEP_OF_DAYS if days <= most + 0.1), "1w")
 
 
-def check_size(time: ChosenTime, step: StepName, rules: int) -> None:
+def check_size(time: ChosenTime, step: StepName, rules: int, *, with_before: bool = False) -> None:
     """Raise WebError for more than can be read for one answer."""
-    if time.days * rules > MOST_RULE_DAYS:
-        most = max(1, MOST_RULE_DAYS // max(1, rules))
+    read = rules * (2 if with_before else 1)
+    if time.days * read > MOST_RULE_DAYS:
+        most = max(1, MOST_RULE_DAYS // max(1, read))
+        beside = " with the time before" if with_before else ""
         raise WebError(
             422,
-            f"{rules} rules over {time.days:.0f} days are more than can be read at once; choose "
-            f"{most} days or fewer, or fewer rules",
+            f"{rules} rules over {time.days:.0f} days{beside} are more than can be read at once; "
+            f"choose {most} days or fewer, or fewer rules",
         )
     number = (time.until - time.since) / _STEP_S[step]
     if number > MOST_STEPS:

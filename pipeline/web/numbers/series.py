@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel
 
 from pipeline.core.audits import Audit, Audits
+from pipeline.core.edits import RuleEdit
 from pipeline.core.measures import BUCKET_S, Bucket
 from pipeline.core.store import (
     COUNTED,
@@ -174,6 +175,9 @@ class SeriesWish:
     """Only these; those that a summary shows otherwise."""
     only_open: bool = False
     """Whether minutes outside of opening hours are left out."""
+    with_heat: bool = True
+    ends: float | None = None
+    """Where the period is cut off, also in the midst of a step; it is whole otherwise."""
 
 
 def site_grid(site: SiteConfig, wish: SeriesWish, now: float) -> SiteGrid:
@@ -290,12 +294,17 @@ def site_sums(series: Sequence[RuleSeries]) -> list[SiteSeries]:
 def edit_marks(history: History, rules: Collection[RuleName], time: ChosenTime) -> list[EditMark]:
     """What was edited of these rules in a period; raises StoreError."""
     return [
-        EditMark(
-            camera=edit.camera, rule=edit.rule, at=edit.at, kind=edit.kind, changed=edit.changed
-        )
+        edit_mark(edit)
         for edit in history.edits(None, Span(time.since, time.until))
         if RuleName(edit.camera, edit.rule) in rules
     ]
+
+
+def edit_mark(edit: RuleEdit) -> EditMark:
+    """An edit as charts mark it."""
+    return EditMark(
+        camera=edit.camera, rule=edit.rule, at=edit.at, kind=edit.kind, changed=edit.changed
+    )
 
 
 def audit_note(audit: Audit) -> AuditNote:
@@ -320,11 +329,15 @@ def _noted(audit: Audit | None) -> AuditNote | None:
 
 
 def _steps(site: SiteConfig, wish: SeriesWish) -> Iterator[TimeStep]:
-    return steps(site.opening_hours, wish.step, wish.time.since, wish.time.until)
+    for step in steps(site.opening_hours, wish.step, wish.time.since, wish.time.until):
+        if wish.ends is None or step.until <= wish.ends:
+            yield step
+        elif step.since < wish.ends:
+            yield TimeStep(step.since, wish.ends)
 
 
 def _has_heat(wish: SeriesWish) -> bool:
-    return wish.time.days >= HEAT_FROM_DAYS
+    return wish.with_heat and wish.time.days >= HEAT_FROM_DAYS
 
 
 def _is_wanted(rule: RuleBase, measure: Measure, names: Collection[str]) -> bool:

@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from pipeline.core.audits import Audits
+from pipeline.core.edits import RuleEdit
 from pipeline.core.errors import MoonwatchError
 from pipeline.core.measures import BUCKET_S
 from pipeline.core.opening_hours import OpeningHours
@@ -29,7 +30,7 @@ from pipeline.reports.periods import Period
 from pipeline.reports.sales import read_sales
 from pipeline.rules.measures import Column
 from pipeline.web.numbers.choosing import RuleName, narrowed
-from pipeline.web.numbers.series import AuditNote, OpenTime, audit_note
+from pipeline.web.numbers.series import AuditNote, EditMark, OpenTime, audit_note, edit_mark
 
 DayReason = Literal["today", "asked", "not_open_yet", "old", "none"]
 """Why a day is shown: it is today, it was asked for, the site has not opened yet today, nothing
@@ -106,6 +107,8 @@ class DayOfRule(BaseModel):
     rejected: int
     stays: StaysOfDay | None
     audit: AuditNote | None
+    edits: list[EditMark]
+    """From when on it counts by other terms, on this day."""
 
 
 class SoldOfDay(BaseModel):
@@ -251,6 +254,7 @@ def _day_of_site(
     ]
     report = replace(report, rules=tuple(rule for rule, _ in rules))
     doors = report.doors
+    edits = history.edits(None, Span(hours.begins(day), hours.begins(day + timedelta(days=1))))
     return DayOfSite(
         site=place.name,
         timezone=place.timezone,
@@ -269,7 +273,9 @@ def _day_of_site(
         sold=_sold(report),
         no_sales=no_sales,
         mean_stay_s=report.inside.mean_s if report.inside is not None and is_whole else None,
-        rules=[_day_of_rule(report, rule, minutes) for rule, minutes in rules if rule.measures],
+        rules=[
+            _day_of_rule(report, rule, minutes, edits) for rule, minutes in rules if rule.measures
+        ],
     )
 
 
@@ -320,7 +326,9 @@ def _summed(one: Compared | None) -> ComparedNumber | None:
     return None if one is None else _number(one)
 
 
-def _day_of_rule(report: SiteReport, rule: RuleNumbers, minutes: float) -> DayOfRule:
+def _day_of_rule(
+    report: SiteReport, rule: RuleNumbers, minutes: float, edits: Sequence[RuleEdit]
+) -> DayOfRule:
     stays = rule.stays
     audit = next((a for a in report.audits if (a.camera, a.rule) == (rule.camera, rule.rule)), None)
     missing = max(0.0, minutes * (1 - rule.coverage))
@@ -356,6 +364,9 @@ def _day_of_rule(report: SiteReport, rule: RuleNumbers, minutes: float) -> DayOf
             cut_short=stays.cut_short,
         ),
         audit=None if audit is None else audit_note(audit),
+        edits=[
+            edit_mark(one) for one in edits if (one.camera, one.rule) == (rule.camera, rule.rule)
+        ],
     )
 
 

@@ -14,7 +14,7 @@ from pipeline.web.simulating.what_if import simulation_of
 from pipeline.web.state import WebState
 
 _DWELL: Final = "dwell"
-_ALL: Final = "100ms"
+_ALL: Final = "0s"
 _MOST = 5000
 
 

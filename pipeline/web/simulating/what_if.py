@@ -2,8 +2,9 @@
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from pipeline.core.arming import ArmingBook
 from pipeline.core.errors import ConfigError, MoonwatchError
@@ -60,6 +61,9 @@ class RunningSimulations:
                     stop.set()
 
 
+RUNNING: Final = RunningSimulations()
+
+
 def simulation_of(
     state: WebState,
     deployment: Deployment,
@@ -86,8 +90,16 @@ def simulation_of(
         raise WebError(422, error.problems[0].message) from None
 
 
-def lines(simulation: Simulation, begin: Mapping[str, JsonValue], timezone: str) -> Iterator[str]:
-    """The stream: what it is about, every hour as soon as it is known, and the sums."""
+def lines(
+    simulation: Simulation,
+    begin: Mapping[str, JsonValue],
+    timezone: str,
+    truth: Callable[[Sequence[SimulatedHour]], Sequence[Mapping[str, JsonValue]]],
+) -> Iterator[str]:
+    """The stream: what it is about, every hour as soon as it is known, and the sums.
+
+    Last comes how right they are, where `truth` knows anything of it.
+    """
     yield _line({"kind": "begin", **begin})
     hours: list[SimulatedHour] = []
     try:
@@ -108,6 +120,13 @@ def lines(simulation: Simulation, begin: Mapping[str, JsonValue], timezone: str)
             "cut_short": simulation.cut_short,
         }
     )
+    try:
+        known = [] if simulation.cut_short else truth(hours)
+    except MoonwatchError as error:
+        yield _line({"kind": "failed", "message": str(error)})
+        return
+    if known:
+        yield _line({"kind": "truth", "rules": [{**one} for one in known]})
 
 
 def _hour(hour: SimulatedHour, timezone: str) -> dict[str, JsonValue]:

@@ -601,7 +601,7 @@ export interface paths {
         };
         /**
          * Numbers File
-         * @description The same as a file: what `moonwatch export` writes of these rules.
+         * @description The same as a file: what `moonwatch export` writes of these rules, and the time before.
          */
         get: operations["numbers_file_api_v1_numbers_file_get"];
         put?: never;
@@ -685,7 +685,8 @@ export interface paths {
          * Simulate
          * @description What an edit would have counted: lines of JSON, `begin`, an `hour` each, and `end`.
          *
-         *     A new request of the same visitor ends the one before.
+         *     A last line, `truth`, says how right that is, where persons said what was right or wrong. A
+         *     new request of the same visitor ends the one before.
          */
         post: operations["simulate_api_v1_simulate_post"];
         delete?: never;
@@ -708,6 +709,26 @@ export interface paths {
          * @description How long visits lasted for a dwell or queue rule, so that a limit can be chosen.
          */
         post: operations["visits_api_v1_simulate_visits_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/simulate/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Limits
+         * @description How many events a rule would have with other limits, so that one can be chosen.
+         */
+        post: operations["limits_api_v1_simulate_limits_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1236,6 +1257,8 @@ export interface components {
             rejected: number;
             stays: components["schemas"]["StaysOfDay"] | null;
             audit: components["schemas"]["AuditNote"] | null;
+            /** Edits */
+            edits: components["schemas"]["EditMark"][];
         };
         /**
          * DayOfSite
@@ -1370,6 +1393,22 @@ export interface components {
             camera: string;
             /** Base */
             base: string;
+        };
+        /**
+         * EditSaid
+         * @description The moment from which a rule counts by other terms.
+         */
+        EditSaid: {
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
+            /** At */
+            at: number;
+            /** Kind */
+            kind: string;
+            /** Changed */
+            changed: string;
         };
         /**
          * EditableCamera
@@ -1625,6 +1664,8 @@ export interface components {
             stored_p50_s: number | null;
             /** Stored P95 S */
             stored_p95_s: number | null;
+            /** Stored Of Newest */
+            stored_of_newest: number | null;
         };
         /**
          * HealthInShort
@@ -1748,6 +1789,35 @@ export interface components {
             measured: boolean;
         };
         /**
+         * LimitMark
+         * @description One limit that was tried.
+         */
+        LimitMark: {
+            /** Limit */
+            limit: number;
+            /** Events */
+            events: number;
+        };
+        /**
+         * LimitMarks
+         * @description A rule's events by limit.
+         */
+        LimitMarks: {
+            /** Rule */
+            rule: string;
+            /** Key */
+            key: string;
+            /**
+             * Unit
+             * @enum {string}
+             */
+            unit: "s" | "number" | "km/h";
+            /** Marks */
+            marks: components["schemas"]["LimitMark"][];
+            /** Cut Short */
+            cut_short: string | null;
+        };
+        /**
          * LimitSaid
          * @description A measured value and its limit.
          */
@@ -1762,6 +1832,44 @@ export interface components {
             limit: number;
             /** Unit */
             unit: string;
+        };
+        /**
+         * LimitsRequest
+         * @description An edit, and the rule and field of which other limits are to be tried.
+         */
+        LimitsRequest: {
+            /** Lines */
+            lines?: {
+                [key: string]: components["schemas"]["LineValue"];
+            } | null;
+            /** Zones */
+            zones?: {
+                [key: string]: components["schemas"]["ZoneValue"];
+            } | null;
+            /** Masks */
+            masks?: (number | string)[][][] | null;
+            /** Rules */
+            rules?: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["JsonValue"];
+                };
+            } | null;
+            /** Tasks */
+            tasks?: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["JsonValue"];
+                };
+            } | null;
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
+            /** Since */
+            since?: number | null;
+            /** Until */
+            until?: number | null;
+            /** Key */
+            key: string;
         };
         /**
          * LineValue
@@ -1894,12 +2002,33 @@ export interface components {
             sums: components["schemas"]["SiteSeries"][];
             /** Edits */
             edits: components["schemas"]["EditMark"][];
+            before: components["schemas"]["NumbersBefore"] | null;
             /** There */
             there: components["schemas"]["CountingRule"][];
             /** Missing Formats */
             missing_formats: {
                 [key: string]: string;
             };
+        };
+        /**
+         * NumbersBefore
+         * @description Numbers of the time before; its lists have a place for each step of the time shown.
+         */
+        NumbersBefore: {
+            /** Weeks */
+            weeks: number | null;
+            /** Since */
+            since: number;
+            /** Until */
+            until: number;
+            /** Sites */
+            sites: components["schemas"]["SiteGrid"][];
+            /** Series */
+            series: components["schemas"]["RuleSeries"][];
+            /** Sums */
+            sums: components["schemas"]["SiteSeries"][];
+            /** Edits */
+            edits: components["schemas"]["EditMark"][];
         };
         /**
          * OneSession
@@ -2385,6 +2514,10 @@ export interface components {
             failed: number | null;
             /** Troubles */
             troubles: components["schemas"]["CameraTrouble"][];
+            /** Judged P50 S */
+            judged_p50_s: number | null;
+            /** Judged P95 S */
+            judged_p95_s: number | null;
             /** Stored P50 S */
             stored_p50_s: number | null;
             /** Stored P95 S */
@@ -2411,6 +2544,14 @@ export interface components {
             oldest_s: number | null;
             /** Answered */
             answered: number | null;
+            /** Answers */
+            answers: number | null;
+            /** Batch */
+            batch: number | null;
+            /** Answer P50 S */
+            answer_p50_s: number | null;
+            /** Answer P99 S */
+            answer_p99_s: number | null;
             /** Budget */
             budget: components["schemas"]["SeenBudget"][];
         };
@@ -2525,6 +2666,8 @@ export interface components {
             p50_s: number | null;
             /** P95 S */
             p95_s: number | null;
+            /** Of Newest */
+            of_newest: number | null;
             /** Last Minute */
             last_minute: number;
             /** Last Hour */
@@ -2552,7 +2695,7 @@ export interface components {
              * Advice
              * @enum {string}
              */
-            advice: "camera" | "sink_refused" | "sink_failing" | "sink_behind" | "not_running" | "process" | "file" | "dead_letters" | "store" | "other";
+            advice: "camera" | "camera_gone" | "late" | "sink_refused" | "sink_failing" | "sink_behind" | "not_running" | "process" | "file" | "dead_letters" | "store" | "other";
         };
         /**
          * SendingCounts
@@ -2609,6 +2752,11 @@ export interface components {
             needs_set_up: boolean;
             /** Sign Out Url */
             sign_out_url: string | null;
+            /** Has Password */
+            has_password: boolean;
+            /** Takes Passwords */
+            takes_passwords: boolean;
+            provider: components["schemas"]["SignInElsewhere"] | null;
             connection: components["schemas"]["ConnectionInfo"];
         };
         /**
@@ -2686,6 +2834,16 @@ export interface components {
              * @default
              */
             link: string;
+        };
+        /**
+         * SignInElsewhere
+         * @description The provider that one may sign in at.
+         */
+        SignInElsewhere: {
+            /** Label */
+            label: string;
+            /** Url */
+            url: string;
         };
         /**
          * SimulateRequest
@@ -2937,6 +3095,8 @@ export interface components {
             lanes: components["schemas"]["LaneSaid"][];
             /** Blind */
             blind: components["schemas"]["BlindSaid"][];
+            /** Edits */
+            edits: components["schemas"]["EditSaid"][];
             /** Cut */
             cut: boolean;
         };
@@ -4220,6 +4380,8 @@ export interface operations {
                 measure?: string[] | null;
                 /** @description Leave out what is not opening time. */
                 only_open?: boolean;
+                /** @description Whether the time before is beside it: the week or month before. */
+                before?: boolean;
             };
             header?: never;
             path?: never;
@@ -4265,6 +4427,8 @@ export interface operations {
                 /** @description Length of a step; chosen if left out. */
                 step?: ("1m" | "15m" | "1h" | "1d" | "1w") | null;
                 format?: "csv" | "parquet" | "jsonl";
+                /** @description Whether the time before is beside it: the week or month before. */
+                before?: boolean;
             };
             header?: never;
             path?: never;
@@ -4440,6 +4604,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["VisitHistogram"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    limits_api_v1_simulate_limits_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LimitsRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitMarks"];
                 };
             };
             /** @description Validation Error */

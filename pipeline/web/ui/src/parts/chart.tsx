@@ -20,6 +20,8 @@ export interface Series {
   kind?: "line" | "bars";
   /** Pale and dashed, such as of the week before. */
   isBackground?: boolean;
+  /** Which of the colours it has, from 0; its place in the list otherwise. */
+  colour?: number;
 }
 
 export interface ChartProps {
@@ -75,7 +77,7 @@ function Legend({ series, hasUnknown }: { series: readonly Series[]; hasUnknown:
       {series.map((one, index) => (
         <li
           key={one.label}
-          class={`legend-${(index % COLOURS.length) + 1}`}
+          class={`legend-${((one.colour ?? index) % COLOURS.length) + 1}`}
           data-background={one.isBackground ? "" : undefined}
         >
           {one.label}
@@ -194,7 +196,7 @@ function optionsOf(props: ChartProps, element: HTMLElement): uPlot.Options {
     series: [
       {},
       ...series.map((one, index): uPlot.Series => {
-        const stroke = colour(COLOURS[index % COLOURS.length] ?? COLOURS[0]);
+        const stroke = colour(COLOURS[(one.colour ?? index) % COLOURS.length] ?? COLOURS[0]);
         const isBars = one.kind === "bars";
         return {
           label: one.label,

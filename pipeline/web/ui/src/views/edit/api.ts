@@ -53,10 +53,32 @@ export interface HourRow {
   rules: (RuleResult & { events: WouldBeEvent[]; gone: WouldBeEvent[] })[];
 }
 
+/** How right a count is, by what persons said of its events. */
+export interface SideOfTruth {
+  right: number;
+  wrong: number;
+  missed: number;
+  precision: number | null;
+  recall: number | null;
+  error: number | null;
+}
+
+export interface RuleTruth {
+  rule: string;
+  labelled: number;
+  reviewed: number;
+  stored: number;
+  missed: number;
+  partly: boolean;
+  now: SideOfTruth;
+  would_be: SideOfTruth;
+}
+
 export type SimulationRow =
   | { kind: "begin"; since: number; until: number; timezone: string }
   | HourRow
   | { kind: "end"; totals: RuleResult[]; hours: number; cut_short: string | null }
+  | { kind: "truth"; rules: RuleTruth[] }
   | { kind: "failed"; message: string };
 
 export interface SimulationAsked extends Partial<Draft> {

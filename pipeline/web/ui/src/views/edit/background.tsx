@@ -30,7 +30,14 @@ export function Background({ state }: { state: EditorState }) {
     watcher.observe(canvas.current);
     return () => watcher.disconnect();
   }, []);
-  return <canvas ref={canvas} class="edit-canvas" aria-hidden="true" />;
+  return (
+    <canvas
+      ref={canvas}
+      class="edit-canvas"
+      aria-hidden="true"
+      data-shown-track={state.shown.value?.track}
+    />
+  );
 }
 
 /** Draw what a view shows onto a canvas of some size; `whole` is that of the stage. */

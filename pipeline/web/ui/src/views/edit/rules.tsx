@@ -7,6 +7,8 @@ import { Dialog } from "../../parts/dialog.tsx";
 import { Checkbox, SelectField, TextField } from "../../parts/field.tsx";
 import type { FormField, Forms } from "./api.ts";
 import { Histogram } from "./histogram.tsx";
+import { isBySeconds, limitsOf } from "./limits.ts";
+import { LimitMarks } from "./limits.tsx";
 import {
   answersOf,
   fittingTasks,
@@ -209,7 +211,18 @@ function SettingsDialog({
           }}
         />
         {common.map(show)}
-        {kind === "dwell" && part === "rules" && (
+        {part === "rules" &&
+          limitsOf(kind, settings).map((key) => (
+            <LimitMarks
+              key={key}
+              state={state}
+              rule={name}
+              field={key}
+              span={span}
+              onLimit={(value) => set(key, value)}
+            />
+          ))}
+        {part === "rules" && isBySeconds(kind, settings) && (
           <Histogram
             state={state}
             rule={name}

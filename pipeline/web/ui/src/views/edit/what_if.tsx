@@ -13,6 +13,7 @@ import {
   type HourRow,
   picture,
   type RuleResult,
+  type RuleTruth,
   type SimulationRow,
   simulate,
   trails,
@@ -30,9 +31,10 @@ interface Found {
   hours: HourRow[];
   totals: RuleResult[] | null;
   cutShort: string | null;
+  truth: RuleTruth[];
 }
 
-const NOTHING: Found = { hours: [], totals: null, cutShort: null };
+const NOTHING: Found = { hours: [], totals: null, cutShort: null, truth: [] };
 
 export function WhatIf({
   state,
@@ -63,9 +65,12 @@ export function WhatIf({
         if (controller.signal.aborted) return;
         if (row.kind === "hour") {
           hours.push(row);
-          found.value = { hours: [...hours], totals: null, cutShort: null };
+          found.value = { hours: [...hours], totals: null, cutShort: null, truth: [] };
         } else if (row.kind === "end") {
-          found.value = { hours: [...hours], totals: row.totals, cutShort: row.cut_short };
+          const { totals, cut_short: cutShort } = row;
+          found.value = { hours: [...hours], totals, cutShort, truth: [] };
+        } else if (row.kind === "truth") {
+          found.value = { ...found.value, truth: row.rules };
         } else if (row.kind === "failed") failure.value = row.message;
       };
       const { since, until } = known;
@@ -198,6 +203,7 @@ function RuleFigures({
       {seconds > 0 && (
         <p class="edit-muted">{t("edit.coverage", { share: percent(Math.min(1, known / seconds)) })}</p>
       )}
+      <TruthOfRule known={found.truth.find((one) => one.rule === rule)} />
       <Bars mine={mine} column={columns[0]} timezone={timezone} rule={rule} />
       <Crossings state={state} events={events} timezone={timezone} />
     </div>
@@ -206,6 +212,44 @@ function RuleFigures({
 
 function written(value: number | null): string {
   return value === null ? "–" : number(value, Number.isInteger(value) ? 0 : 1);
+}
+
+/** How right the count is and would be; nothing where nobody said anything of its events. */
+function TruthOfRule({ known }: { known: RuleTruth | undefined }) {
+  if (!known) return null;
+  const share = (value: number | null) => (value === null ? "–" : percent(value));
+  const reasons = [
+    known.reviewed < known.stored &&
+      t("edit.partly_reviewed", { n: known.reviewed, all: known.stored }),
+    known.missed === 0 && t("edit.partly_missed"),
+  ].filter(Boolean);
+  return (
+    <div class="edit-truth">
+      <table class="edit-coordinates">
+        <caption>{t("edit.truth")}</caption>
+        <thead>
+          <tr>
+            <td />
+            <th scope="col">{t("edit.truth_now")}</th>
+            <th scope="col">{t("edit.truth_edit")}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {(["precision", "recall", "error"] as const).map((key) => (
+            <tr key={key}>
+              <th scope="row">{t(`edit.${key}`)}</th>
+              <td>{share(known.now[key])}</td>
+              <td>{share(known.would_be[key])}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      <p class="edit-muted">
+        {t("edit.labels", { n: known.labelled })}
+        {known.partly && ` ${[t("edit.partly"), ...reasons].join(" ")}`}
+      </p>
+    </div>
+  );
 }
 
 type Mine = { hour: HourRow; one: HourRow["rules"][number] | undefined }[];

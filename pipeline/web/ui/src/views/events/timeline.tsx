@@ -148,6 +148,11 @@ function Lanes({
             <i class="hatch" aria-hidden="true" /> {t("events.timeline.hatched")}
           </span>
         )}
+        {found.edits.length > 0 && (
+          <span class="timeline-key">
+            <i class="lane-edit-key" aria-hidden="true" /> {t("events.timeline.edited")}
+          </span>
+        )}
         {found.cut && <span>{t("events.timeline.cut")}</span>}
       </p>
     </div>
@@ -216,21 +221,28 @@ function LaneRow({
     else return;
     event.preventDefault();
   };
+  const edits = found.edits.filter(
+    (one) => one.camera === lane.camera && (!lane.rule || one.rule === lane.rule),
+  );
   const words = (bin: number) => {
     const share = lane.known[bin];
-    return t("events.timeline.bin", {
+    const edited = edits.filter((one) => Math.floor((one.at - found.since) / found.bin_s) === bin);
+    const said = edited.map((one) => t("events.timeline.edit", { rule: one.rule }));
+    return [wordsOf(bin, share), ...new Set(said)].join("; ");
+  };
+  const until = found.since + found.bins * found.bin_s;
+  const wordsOf = (bin: number, share: number | null | undefined) =>
+    t("events.timeline.bin", {
       when: moment(found.since + bin * found.bin_s, zone),
       n: tn("events.n", lane.counts[bin] ?? 0),
       known: share === null || share === undefined ? "–" : percent(share),
     });
-  };
   const label = t("events.timeline.row", {
     name,
     n: tn("events.n", total),
     known: percent(known),
   });
   const chosen = filters.value;
-  const until = found.since + found.bins * found.bin_s;
   const isChosen = chosen.since !== null && chosen.until !== null;
   const [first, last] = isChosen
     ? [
@@ -306,6 +318,14 @@ function LaneRow({
             ) : null;
           })}
         </svg>
+        {edits.map((one) => (
+          <i
+            key={`${one.at} ${one.rule}`}
+            class="lane-edit"
+            title={`${moment(one.at, zone)}: ${t("events.timeline.edit", { rule: one.rule })}`}
+            style={{ left: `${((one.at - found.since) / (until - found.since)) * 100}%` }}
+          />
+        ))}
         {isChosen && last > first && (
           <i
             class="lane-chosen"

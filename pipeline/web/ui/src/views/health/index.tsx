@@ -55,12 +55,12 @@ function Found({ health }: { health: Health }) {
         </ul>
       )}
       <Watching />
-      {health.cameras.length > 0 && <Cameras cameras={health.cameras} />}
+      {health.cameras.length > 0 && (
+        <Cameras cameras={health.cameras} ofNewest={health.stored_of_newest} />
+      )}
       {health.sinks.length > 0 && <Sinks sinks={health.sinks} />}
-      <div class="health-beside">
-        {health.storage && <StoreCard storage={health.storage} />}
-        {health.engines.length > 0 && <Engines engines={health.engines} />}
-      </div>
+      {health.engines.length > 0 && <Engines engines={health.engines} />}
+      {health.storage && <StoreCard storage={health.storage} />}
       <Further health={health} />
     </>
   );
@@ -102,7 +102,11 @@ function TroubleCard({ trouble }: { trouble: Trouble }) {
         <p>
           <Said text={trouble.sentence} />
         </p>
-        {said !== advice && <p class="muted small">{said}</p>}
+        {said !== advice && (
+          <p class="muted small">
+            <Said text={said} />
+          </p>
+        )}
         {trouble.advice === "sink_refused" && <a href={REFUSED}>{t("health.to_refused")}</a>}
         {trouble.about === "camera" && may("media") && (
           <a href={`/live?camera=${encodeURIComponent(trouble.name)}`}>{t("health.to_live")}</a>
@@ -134,7 +138,18 @@ function tookText(half: number | null | undefined, most: number | null | undefin
   return t("health.half_most", { half: shortTime(half), most: shortTime(most) });
 }
 
-function Cameras({ cameras }: { cameras: readonly Camera[] }) {
+/** How long something took; what is played from a file is of another time. */
+function ownTime(one: Camera, half: number | null, most: number | null) {
+  return one.is_recording ? <span class="muted">{t("health.recording")}</span> : tookText(half, most);
+}
+
+function Cameras({
+  cameras,
+  ofNewest,
+}: {
+  cameras: readonly Camera[];
+  ofNewest: number | null;
+}) {
   const columns: Column<Camera>[] = [
     {
       key: "camera",
@@ -192,10 +207,16 @@ function Cameras({ cameras }: { cameras: readonly Camera[] }) {
     },
     { key: "lost", title: t("health.lost"), cell: lostText },
     {
+      key: "judged",
+      title: t("health.judged"),
+      isNumber: true,
+      cell: (one) => ownTime(one, one.judged_p50_s, one.judged_p95_s),
+    },
+    {
       key: "stored",
       title: t("health.stored"),
       isNumber: true,
-      cell: (one) => tookText(one.stored_p50_s, one.stored_p95_s),
+      cell: (one) => ownTime(one, one.stored_p50_s, one.stored_p95_s),
     },
   ];
   return (
@@ -206,6 +227,10 @@ function Cameras({ cameras }: { cameras: readonly Camera[] }) {
         rows={cameras}
         keyOf={(one) => one.name}
       />
+      <p class="muted small">
+        {t("health.of_hour")}
+        {ofNewest !== null && ` ${t("health.of_newest", { n: number(ofNewest) })}`}
+      </p>
     </Card>
   );
 }
@@ -272,9 +297,15 @@ function Sinks({ sinks }: { sinks: readonly Sink[] }) {
         ),
     },
   ];
+  const cut = sinks.filter((one) => one.of_newest !== null);
   return (
     <Card title={t("health.sinks")}>
       <Table caption={t("health.sinks")} columns={columns} rows={sinks} keyOf={(one) => one.name} />
+      {cut.map((one) => (
+        <p class="muted small" key={one.name}>
+          {t("health.sink_newest", { sink: one.name, n: number(one.of_newest ?? 0) })}
+        </p>
+      ))}
     </Card>
   );
 }
@@ -300,6 +331,26 @@ function Engines({ engines }: { engines: readonly Engine[] }) {
       isNumber: true,
       cell: (one) => known(one.answered, number),
     },
+    {
+      key: "batch",
+      title: t("health.batch"),
+      isNumber: true,
+      cell: (one) => known(one.batch, (jobs) => number(jobs, 1)),
+    },
+    {
+      key: "takes",
+      title: t("health.takes"),
+      isNumber: true,
+      cell: (one) =>
+        one.answer_p50_s === null || one.answer_p99_s === null ? (
+          <Unknown />
+        ) : (
+          t("health.half_slowest", {
+            half: shortTime(one.answer_p50_s),
+            most: shortTime(one.answer_p99_s),
+          })
+        ),
+    },
   ];
   if (engines.some((one) => one.budget.length > 0)) {
     columns.push({
@@ -321,6 +372,7 @@ function Engines({ engines }: { engines: readonly Engine[] }) {
         rows={engines}
         keyOf={(one) => one.name}
       />
+      <p class="muted small">{t("health.of_engines")}</p>
     </Card>
   );
 }

@@ -22,7 +22,16 @@ export const texts = {
     "health.lost": "Frames lost",
     "health.lost_text": "{n} {reason}",
     "health.none": "none",
+    "health.judged": "Frame until judged",
     "health.stored": "Event until stored",
+    "health.of_hour": "Times are those of the last hour, from the capture on: half, and 95 of 100.",
+    "health.of_newest": "It has more events than are looked at: the times until stored are of the newest {n}.",
+    "health.sink_newest": "{sink}: the times until delivered are of the newest {n} events of the hour.",
+    "health.batch": "Together",
+    "health.takes": "Until answered",
+    "health.half_slowest": "{half}, 99 % within {most}",
+    "health.of_engines":
+      "Together: jobs answered at once, on average. Both this and the times are of the last ten minutes, and the times are estimates.",
     "health.half_most": "{half}, 95 % within {most}",
     "health.clips": "Clips of a day",
     "health.unknown": "unknown",
@@ -84,6 +93,9 @@ export const texts = {
     "health.advice.file": "Correct the file, then apply it with `moonwatch reload FILE`.",
     "health.advice.dead_letters": "`moonwatch dead-letters list FILE` shows what no engine could answer.",
     "health.advice.store": "Check that the database runs, may be written and has space.",
+    "health.advice.camera_gone": "Check its power, its network and its login; `moonwatch doctor FILE` looks at it.",
+    "health.advice.late":
+      "More is asked than its engine can answer in time: ask less often, of fewer cameras, or give it more workers.",
     "health.advice.other": "`moonwatch doctor FILE` looks for the cause.",
     "health.to_refused": "See what was refused",
     "health.to_live": "See the camera",
@@ -111,7 +123,18 @@ export const texts = {
     "health.lost": "Verlorene Bilder",
     "health.lost_text": "{n} {reason}",
     "health.none": "keine",
+    "health.judged": "Bild bis beurteilt",
     "health.stored": "Ereignis bis gespeichert",
+    "health.of_hour": "Zeiten sind die der letzten Stunde, ab der Aufnahme: die Hälfte, und 95 von 100.",
+    "health.of_newest":
+      "Sie hat mehr Ereignisse, als angesehen werden: Die Zeiten bis zum Speichern sind die der neuesten {n}.",
+    "health.sink_newest":
+      "{sink}: Die Zeiten bis zur Zustellung sind die der neuesten {n} Ereignisse der Stunde.",
+    "health.batch": "Zusammen",
+    "health.takes": "Bis zur Antwort",
+    "health.half_slowest": "{half}, 99 % binnen {most}",
+    "health.of_engines":
+      "Zusammen: wie viele Aufträge im Mittel auf einmal beantwortet wurden. Dies und die Zeiten sind die der letzten zehn Minuten; die Zeiten sind geschätzt.",
     "health.half_most": "{half}, 95 % in {most}",
     "health.clips": "Clips eines Tages",
     "health.unknown": "unbekannt",
@@ -176,6 +199,10 @@ export const texts = {
     "health.advice.dead_letters":
       "`moonwatch dead-letters list FILE` zeigt, was kein Modell beantworten konnte.",
     "health.advice.store": "Prüfen, ob die Datenbank läuft, beschreibbar ist und Platz hat.",
+    "health.advice.camera_gone":
+      "Strom, Netz und Anmeldung der Kamera prüfen; `moonwatch doctor FILE` sieht sie sich an.",
+    "health.advice.late":
+      "Es wird mehr gefragt, als das Modell rechtzeitig beantwortet: seltener fragen, weniger Kameras, oder mehr Worker.",
     "health.advice.other": "`moonwatch doctor FILE` sucht nach der Ursache.",
     "health.to_refused": "Abgelehntes ansehen",
     "health.to_live": "Kamera ansehen",

@@ -97,6 +97,11 @@ export function StepControls({ answer, step }: { answer: Answer; step: string | 
           onChecked={(checked) => setQuery({ open: checked ? null : "0" })}
         />
       )}
+      <Checkbox
+        label={t("numbers.compare")}
+        checked={answer.before !== null}
+        onChecked={(checked) => setQuery({ compare: checked ? "1" : null })}
+      />
     </div>
   );
 }

@@ -91,6 +91,7 @@ function tableAddress(answer: Answer, form: string): string {
     step: answer.step,
     rule: answer.series.map(nameOf),
     format: form,
+    before: answer.before !== null,
   });
 }
 

@@ -22,6 +22,7 @@ import {
   groupOf,
   groupsOf,
   type Line,
+  lineBefore,
   linesOf,
   nameOf,
   type Span,
@@ -33,7 +34,7 @@ import { eventsAddress } from "./links.ts";
 import { openStep } from "./opening.ts";
 import { StepTable } from "./step_table.tsx";
 import { texts } from "./texts.ts";
-import { ENOUGH, measureName, shareText, typeName, valueText } from "./words.ts";
+import { beforeText, ENOUGH, measureName, shareText, typeName, valueText } from "./words.ts";
 import "./numbers.css";
 
 addTexts(texts);
@@ -57,6 +58,7 @@ function wishOf(asked: URLSearchParams) {
     step: asked.get("step"),
     // As a report has it; time outside of opening hours is asked for.
     only_open: asked.get("open") !== "0",
+    before: asked.get("compare") === "1",
     rule: rules,
   };
 }
@@ -142,16 +144,18 @@ function Found({ answer, zone }: { answer: Answer; zone: string }) {
   }
   const isUnknown = answer.series.every((rule) => rule.known === 0);
   const groups = groupsOf(answer);
+  // What was edited in the time before counts otherwise since then, too.
+  const edits = [...(answer.before?.edits ?? []), ...answer.edits];
   return (
     <>
       {isUnknown && <NothingKnown answer={answer} zone={zone} />}
       {groups.map((group) => (
         <GroupCard key={group.key} answer={answer} group={group} zone={zone} />
       ))}
-      {answer.edits.length > 0 && (
+      {edits.length > 0 && (
         <Card title={t("numbers.edits")}>
           <ul class="notes">
-            {answer.edits.slice(-MOST_MARKS).map((edit) => (
+            {edits.slice(-MOST_MARKS).map((edit) => (
               <li key={`${edit.at} ${nameOf(edit)}`}>
                 <strong>{nameOf(edit)}</strong> · {moment(edit.at, zone)} · {t(`numbers.${edit.kind}`)}
                 {edit.changed && `: ${edit.changed}`}
@@ -205,6 +209,7 @@ function GroupCard({ answer, group, zone }: { answer: Answer; group: Group; zone
     : [...new Set(rules.map((rule) => typeName(rule.type)))].join(", ");
   const steps = stepsOf(answer);
   const bucket = steps[0] ? steps[0].until - steps[0].since : undefined;
+  const earlier = lines.map((line) => lineBefore(answer, line, ENOUGH));
   const isBars = lines.length === 1 && first.measure.over_time === "sum" && steps.length <= 120;
   return (
     <Card title={title}>
@@ -231,7 +236,7 @@ function GroupCard({ answer, group, zone }: { answer: Answer; group: Group; zone
           />
         )}
       </div>
-      <Totals answer={answer} lines={lines} rules={rules} />
+      <Totals answer={answer} lines={lines} earlier={earlier} rules={rules} />
       <Chart
         caption={t("numbers.chart", {
           what: isOne ? lines.map((line) => measureName(line.measure)).join(", ") : measureName(first.measure),
@@ -239,11 +244,27 @@ function GroupCard({ answer, group, zone }: { answer: Answer; group: Group; zone
           period: periodText(answer, zone),
         })}
         times={steps.map((step) => step.since)}
-        series={lines.map((line) => ({
-          label: labelOf(line, isOne),
-          values: line.values,
-          kind: isBars ? "bars" : "line",
-        }))}
+        series={[
+          ...lines.map((line, colour) => ({
+            label: labelOf(line, isOne),
+            values: line.values,
+            kind: isBars ? ("bars" as const) : ("line" as const),
+            colour,
+          })),
+          ...earlier.flatMap((line, colour) =>
+            line
+              ? [
+                  {
+                    label: `${labelOf(line, isOne)}, ${beforeText(answer)}`,
+                    values: line.values,
+                    kind: "line" as const,
+                    isBackground: true,
+                    colour,
+                  },
+                ]
+              : [],
+          ),
+        ]}
         bucketS={bucket}
         unknown={unknownSpans(answer, ENOUGH)}
         closed={closedSpans(answer)}
@@ -298,17 +319,20 @@ function marksOf(answer: Answer) {
 function Totals({
   answer,
   lines,
+  earlier,
   rules,
 }: {
   answer: Answer;
   lines: readonly Line[];
+  earlier: readonly (Line | null)[];
   rules: readonly RuleSeries[];
 }) {
   const key = answer.only_open ? "share.known_open" : "share.known";
   const isOne = rules.length === 1;
   return (
     <dl class="totals">
-      {lines.map((line) => {
+      {lines.map((line, index) => {
+        const before = earlier[index];
         const own = rules.filter((rule) => nameOf(rule) === line.of || rule.site === line.of);
         const known = Math.min(1, ...own.map((rule) => rule.known));
         const grows = line.measure.over_time === "sum" || line.measure.over_time === "max";
@@ -323,10 +347,28 @@ function Totals({
             <dd class={isPartly ? "known known-partly" : "known"}>
               {t(key, { percent: shareText(known) })}
             </dd>
+            {before && <Earlier answer={answer} line={before} />}
           </div>
         );
       })}
     </dl>
+  );
+}
+
+/** What it was in the time before, and how much of that is known. */
+function Earlier({ answer, line }: { answer: Answer; line: Line }) {
+  const rules = (answer.before?.series ?? []).filter(
+    (rule) => nameOf(rule) === line.of || rule.site === line.of,
+  );
+  const known = Math.min(1, ...rules.map((rule) => rule.known));
+  const grows = line.measure.over_time === "sum" || line.measure.over_time === "max";
+  const isPartly = known < ENOUGH;
+  const text = valueText(line.total, line.measure);
+  return (
+    <dd class={isPartly ? "known known-partly" : "known"}>
+      {beforeText(answer)}: <strong>{isPartly && grows && line.total !== null ? `≥ ${text}` : text}</strong>{" "}
+      ({t(answer.only_open ? "share.known_open" : "share.known", { percent: shareText(known) })})
+    </dd>
   );
 }
 

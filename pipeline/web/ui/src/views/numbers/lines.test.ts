@@ -5,7 +5,9 @@ import {
   closedSpans,
   groupsOf,
   knownShares,
+  lineBefore,
   linesOf,
+  sharesBefore,
   siteLinesOf,
   stepsOf,
   unknownSpans,
@@ -68,6 +70,7 @@ function answer(series: ReturnType<typeof rule>[], more: Partial<Answer> = {}): 
     series,
     sums: [],
     edits: [],
+    before: null,
     there: [],
     missing_formats: {},
     ...more,
@@ -140,4 +143,31 @@ test("closed time is what lies between openings, and is not unknown", () => {
   ];
   assert.deepEqual(closedSpans(found), [{ since: HOUR, until: 2.5 * HOUR }]);
   assert.deepEqual(unknownSpans(found, 0.9), []);
+});
+
+test("the time before has gaps of its own, and nothing where there was no such hour", () => {
+  const series = [rule("in", [60, 60, 30, 0], [IN])];
+  const earlier = {
+    ...rule("in", [60, 6, 0, 60], [measure("entered", [5, 1, null, 7])]),
+  };
+  const steps = [60, 60, 0, 60].map((minutes, n) => ({ since: n, until: n, minutes }));
+  const found = answer(series, {
+    before: {
+      weeks: 1,
+      since: -3600,
+      until: 0,
+      sites: [{ site: "Shop", timezone: "UTC", has_hours: false, steps, days: [] }],
+      series: [earlier],
+      sums: [],
+      edits: [],
+    },
+  });
+  const group = groupsOf(found)[0];
+  assert.ok(group);
+  const line = linesOf(found, group, "entered")[0];
+  assert.ok(line);
+  // Of the second hour a tenth is known: its number would be far too low.
+  assert.deepEqual(lineBefore(found, line, 0.9)?.values, [5, null, null]);
+  assert.deepEqual(sharesBefore(found), [1, 0.1, null]);
+  assert.equal(lineBefore(answer(series), line, 0.9), null);
 });

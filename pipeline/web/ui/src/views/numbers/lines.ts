@@ -132,6 +132,53 @@ export function knownShares(answer: Answer): number[] {
   );
 }
 
+/** A number of the time before, on the steps of the time shown: unknown where too little is known. */
+export function lineBefore(answer: Answer, line: Line, enough: number): Line | null {
+  const before = answer.before;
+  if (!before) return null;
+  const earlier = { ...answer, series: before.series, sums: before.sums };
+  const [lines, named] = [
+    before.series.flatMap((rule) =>
+      rule.measures.map((measure) => ({
+        key: `${nameOf(rule)} ${measure.name}`,
+        rules: [rule],
+        values: onGrid(earlier, rule, measure.values),
+        total: measure.total,
+      })),
+    ),
+    before.sums.map((sum) => ({
+      key: `${sum.site} ${sum.name}`,
+      rules: before.series.filter((rule) => rule.site === sum.site),
+      values: spread(earlier, sum.site, sum.values),
+      total: sum.total,
+    })),
+  ];
+  const found = [...lines, ...named].find((one) => one.key === line.key);
+  if (!found) return null;
+  const shares = sharesBefore(answer, found.rules);
+  return {
+    ...line,
+    key: `${line.key} before`,
+    values: found.values.map((value, index) => ((shares[index] ?? 0) >= enough ? value : null)),
+    total: found.total,
+  };
+}
+
+/** The share of each step before that is known of rules; null where there was no such step. */
+export function sharesBefore(
+  answer: Answer,
+  rules: readonly RuleSeries[] = answer.before?.series ?? [],
+): (number | null)[] {
+  const grids = answer.before?.sites ?? [];
+  return stepsOf(answer).map((_, index) => {
+    const shares = rules.flatMap((rule) => {
+      const minutes = grids.find((one) => one.site === rule.site)?.steps[index]?.minutes ?? 0;
+      return minutes > 0 ? [(rule.minutes_known[index] ?? 0) / minutes] : [];
+    });
+    return shares.length > 0 ? Math.min(1, ...shares) : null;
+  });
+}
+
 /** Steps of which too little is known, neighbours in one. */
 export function unknownSpans(answer: Answer, enough: number): Span[] {
   const shares = knownShares(answer);

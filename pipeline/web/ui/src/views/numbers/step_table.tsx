@@ -7,12 +7,13 @@ import { clock, day, moment } from "../../app/times.ts";
 import { Button } from "../../parts/button.tsx";
 import { Card } from "../../parts/page.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
-import { knownShares, nameOf, type Span, stepsOf } from "./lines.ts";
+import { knownShares, nameOf, type Span, sharesBefore, stepsOf } from "./lines.ts";
 import { eventsAddress } from "./links.ts";
 import { openStep } from "./opening.ts";
-import { ENOUGH, measureName, shareText, valueText } from "./words.ts";
+import { beforeText, ENOUGH, measureName, shareText, valueText } from "./words.ts";
 
 type Answer = components["schemas"]["NumbersAnswer"];
+type Measure = components["schemas"]["MeasureSeries"];
 
 const MOST_ROWS = 400;
 
@@ -44,6 +45,7 @@ interface Row extends Span {
 
 function Steps({ answer, zone }: { answer: Answer; zone: string }) {
   const shares = knownShares(answer);
+  const sharesEarlier = sharesBefore(answer);
   const rows = stepsOf(answer)
     .map((step, index): Row => ({ since: step.since, until: step.until, index }))
     // What is closed does not count where only opening hours do.
@@ -54,29 +56,53 @@ function Steps({ answer, zone }: { answer: Answer; zone: string }) {
   const columns: Column<Row>[] = [
     { key: "time", title: t("chart.time"), cell: (row) => timeText(row, zone) },
     ...answer.series.flatMap((rule) =>
-      rule.measures.map((measure) => ({
-        key: `${nameOf(rule)} ${measure.name}`,
-        title: isOne ? measureName(measure) : `${rule.rule}: ${measureName(measure)}`,
-        isNumber: true,
-        cell: (row: Row) => {
-          const value = measure.values[row.index];
-          return value == null ? (
-            <span class="muted">{t("share.unknown")}</span>
-          ) : (
-            valueText(value, measure)
-          );
-        },
-      })),
+      rule.measures.flatMap((measure) => {
+        const title = isOne ? measureName(measure) : `${rule.rule}: ${measureName(measure)}`;
+        const key = `${nameOf(rule)} ${measure.name}`;
+        const earlier = answer.before?.series
+          .find((one) => nameOf(one) === nameOf(rule))
+          ?.measures.find((one) => one.name === measure.name);
+        const now = {
+          key,
+          title,
+          isNumber: true,
+          cell: (row: Row) => <Value value={measure.values[row.index]} measure={measure} />,
+        };
+        if (!earlier) return [now];
+        const before = {
+          key: `${key} before`,
+          title: `${title}, ${beforeText(answer)}`,
+          isNumber: true,
+          // An hour that there was not is neither known nor unknown.
+          cell: (row: Row) =>
+            sharesEarlier[row.index] === null ? (
+              "–"
+            ) : (
+              <Value value={earlier.values[row.index]} measure={measure} />
+            ),
+        };
+        return [now, before];
+      }),
     ),
     {
       key: "known",
       title: t("numbers.known"),
       isNumber: true,
-      cell: (row) => {
-        const share = shares[row.index] ?? 0;
-        return <span class={share < ENOUGH ? "known-partly" : "muted"}>{shareText(share)}</span>;
-      },
+      cell: (row) => <Share share={shares[row.index] ?? 0} />,
     },
+    ...(answer.before
+      ? [
+          {
+            key: "known before",
+            title: `${t("numbers.known")}, ${beforeText(answer)}`,
+            isNumber: true,
+            cell: (row: Row) => {
+              const share = sharesEarlier[row.index] ?? null;
+              return share === null ? "–" : <Share share={share} />;
+            },
+          },
+        ]
+      : []),
     {
       key: "open",
       title: t("numbers.minutes"),
@@ -118,6 +144,15 @@ function Steps({ answer, zone }: { answer: Answer; zone: string }) {
       keyOf={(row) => row.since}
     />
   );
+}
+
+function Value({ value, measure }: { value: number | null | undefined; measure: Measure }) {
+  if (value == null) return <span class="muted">{t("share.unknown")}</span>;
+  return <>{valueText(value, measure)}</>;
+}
+
+function Share({ share }: { share: number }) {
+  return <span class={share < ENOUGH ? "known-partly" : "muted"}>{shareText(share)}</span>;
 }
 
 function timeText(step: Span, zone: string): string {

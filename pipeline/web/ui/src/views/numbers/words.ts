@@ -1,6 +1,6 @@
 /** Words for measures, rule types and shares that several views use. */
 
-import { addTexts, number, percent, t } from "../../app/language.ts";
+import { addTexts, number, percent, t, tn } from "../../app/language.ts";
 
 export const words = {
   en: {
@@ -46,6 +46,9 @@ export const words = {
     "type.left_object": "Things left behind",
     "type.removed_object": "Things taken away",
     "share.known": "known for {percent} of the time",
+    "before.month": "month before",
+    "before.weeks.one": "week before",
+    "before.weeks.other": "{n} weeks before",
     "share.known_open": "known for {percent} of opening time",
     "share.unknown": "unknown",
     "share.missing": "{duration} unknown",
@@ -98,6 +101,9 @@ export const words = {
     "type.left_object": "Liegengelassenes",
     "type.removed_object": "Weggenommenes",
     "share.known": "{percent} der Zeit bekannt",
+    "before.month": "Monat davor",
+    "before.weeks.one": "Woche davor",
+    "before.weeks.other": "{n} Wochen davor",
     "share.known_open": "{percent} der Öffnungszeit bekannt",
     "share.unknown": "unbekannt",
     "share.missing": "{duration} unbekannt",
@@ -119,6 +125,12 @@ export function measureName(one: { name: string; heading: string; unit: string }
     if (found !== key) return found;
   }
   return one.heading.replaceAll("_", " ");
+}
+
+/** What the time is called that numbers stand beside: week before, 2 weeks before, month before. */
+export function beforeText({ before }: { before?: { weeks: number | null } | null }): string {
+  if (!before) return "";
+  return before.weeks === null ? t("before.month") : tn("before.weeks", before.weeks);
 }
 
 /** What a type of rule is called. */

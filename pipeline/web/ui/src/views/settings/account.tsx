@@ -1,5 +1,7 @@
 import { useSignal } from "@preact/signals";
-import { ApiError, del, put } from "../../api/client.ts";
+import { useEffect } from "preact/hooks";
+import { ApiError, del, get, put } from "../../api/client.ts";
+import type { components } from "../../api/schema.d.ts";
 import { addTexts, t } from "../../app/language.ts";
 import { go } from "../../app/router.ts";
 import { may, site } from "../../app/session.ts";
@@ -14,6 +16,15 @@ addTexts(texts);
 
 /** Who is signed in, the way out, and another password. */
 export function Account() {
+  const session = useSignal<components["schemas"]["SessionInfo"] | null>(null);
+  useEffect(() => {
+    get<components["schemas"]["SessionInfo"]>("/session").then(
+      (found) => {
+        session.value = found;
+      },
+      (error: unknown) => toast({ text: sentenceOf(error), tone: "bad" }),
+    );
+  }, []);
   const signOut = async () => {
     try {
       await del("/session");
@@ -22,7 +33,10 @@ export function Account() {
       return;
     }
     site.value = null;
-    go("/sign-in");
+    // Whoever has signed in elsewhere is signed out there, too.
+    const elsewhere = session.value?.sign_out_url;
+    if (elsewhere) location.assign(elsewhere);
+    else go("/sign-in");
   };
   const visitor = site.value?.visitor;
   if (!visitor) return null;
@@ -31,7 +45,7 @@ export function Account() {
       title={t("settings.visitor", { name: visitor })}
       actions={<Button onClick={() => void signOut()}>{t("account.sign_out")}</Button>}
     >
-      {may("account") && <OwnPassword />}
+      {may("account") && session.value?.has_password && <OwnPassword />}
     </Card>
   );
 }

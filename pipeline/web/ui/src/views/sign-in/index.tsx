@@ -6,11 +6,11 @@ import type { components } from "../../api/schema.d.ts";
 import { addTexts, t } from "../../app/language.ts";
 import { go, path, query } from "../../app/router.ts";
 import { readSite } from "../../app/session.ts";
-import { Button } from "../../parts/button.tsx";
+import { Button, ButtonLink } from "../../parts/button.tsx";
 import { TextField } from "../../parts/field.tsx";
 import { Icon } from "../../parts/icon.tsx";
 import { sentenceOf } from "../../parts/states.tsx";
-import { nextOf, secretOf } from "./addresses.ts";
+import { beginAt, nextOf, problemOf, secretOf } from "./addresses.ts";
 import "./sign-in.css";
 import { texts } from "./texts.ts";
 
@@ -63,46 +63,66 @@ function ByPassword() {
     }
   };
 
+  const failed = problemOf(query.value.get("problem"));
+  const provider = session.value?.provider;
+  const takesPasswords = session.value?.takes_passwords !== false;
   return (
     <Entrance title={t("sign-in.title")} session={session.value}>
       {session.value?.needs_set_up && <Note>{t("sign-in.needs_set_up")}</Note>}
-      <form
-        class="stack"
-        onSubmit={(event) => {
-          event.preventDefault();
-          void come({ name: name.value, password: password.value });
-        }}
-      >
-        <TextField
-          label={t("sign-in.name")}
-          name="username"
-          autocomplete="username"
-          required
-          autoFocus
-          spellcheck={false}
-          maxLength={64}
-          value={name.value}
-          onValue={(value) => {
-            name.value = value;
+      {failed && (
+        <div role="alert">
+          <Note isWarning>{t(`sign-in.problem.${failed}`)}</Note>
+        </div>
+      )}
+      {provider && (
+        <ButtonLink
+          kind={takesPasswords ? "plain" : "primary"}
+          href={beginAt(provider.url, nextOf(query.value.get("next")))}
+        >
+          {t("sign-in.at_provider", { label: provider.label })}
+        </ButtonLink>
+      )}
+      {provider && takesPasswords && <p class="entrance-or muted">{t("sign-in.or")}</p>}
+      {!takesPasswords && problem.value && <Note isWarning>{problem.value}</Note>}
+      {takesPasswords && (
+        <form
+          class="stack"
+          onSubmit={(event) => {
+            event.preventDefault();
+            void come({ name: name.value, password: password.value });
           }}
-        />
-        <TextField
-          label={t("sign-in.password")}
-          name="password"
-          type="password"
-          autocomplete="current-password"
-          required
-          maxLength={256}
-          value={password.value}
-          problem={problem.value}
-          onValue={(value) => {
-            password.value = value;
-          }}
-        />
-        <Button type="submit" kind="primary" disabled={isBusy.value}>
-          {isBusy.value ? t("sign-in.busy") : t("sign-in.act")}
-        </Button>
-      </form>
+        >
+          <TextField
+            label={t("sign-in.name")}
+            name="username"
+            autocomplete="username"
+            required
+            autoFocus
+            spellcheck={false}
+            maxLength={64}
+            value={name.value}
+            onValue={(value) => {
+              name.value = value;
+            }}
+          />
+          <TextField
+            label={t("sign-in.password")}
+            name="password"
+            type="password"
+            autocomplete="current-password"
+            required
+            maxLength={256}
+            value={password.value}
+            problem={problem.value}
+            onValue={(value) => {
+              password.value = value;
+            }}
+          />
+          <Button type="submit" kind="primary" disabled={isBusy.value}>
+            {isBusy.value ? t("sign-in.busy") : t("sign-in.act")}
+          </Button>
+        </form>
+      )}
     </Entrance>
   );
 }

@@ -20,12 +20,15 @@ export function HourBars({
   hours,
   how,
   now,
+  edits,
 }: {
   what: string;
   hours: readonly Hour[];
   how: { decimals: number; suffix: string; unit: string; over_time: string };
   /** The hour that is running; later ones are empty. */
   now: string | null;
+  /** When the rule was edited, as the site's clock says it: "14:30". */
+  edits: readonly string[];
 }) {
   const id = useId();
   const open = hours.filter((one) => one.is_open);
@@ -36,6 +39,11 @@ export function HourBars({
     .filter((one) => one.is_open)
     .map((one) => `${one.hour}: ${one.value === null ? t("today.hour_unknown") : valueText(one.value, how)}`)
     .join(", ");
+  const marks = edits.flatMap((time) => {
+    const index = shown.findIndex((one) => one.hour === time.slice(0, 2));
+    return index < 0 ? [] : [{ time, place: index + Number(time.slice(3, 5)) / 60 }];
+  });
+  const edited = marks.map(({ time }) => t("today.edited", { time })).join(", ");
   const width = WIDTH / shown.length;
   const bar = Math.min(width - 3, 26);
   const every = shown.length > 16 ? 4 : shown.length > 9 ? 2 : 1;
@@ -44,7 +52,7 @@ export function HourBars({
       class="hour-bars"
       viewBox={`0 0 ${WIDTH} ${HEIGHT + LABEL}`}
       role="img"
-      aria-label={t("today.by_hour", { what, hours: said })}
+      aria-label={t("today.by_hour", { what, hours: edited ? `${said}; ${edited}` : said })}
     >
       <defs>
         <pattern id={id} width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
@@ -78,6 +86,12 @@ export function HourBars({
           </g>
         );
       })}
+      {marks.map(({ time, place }) => (
+        <g key={time} class="hour-edit">
+          <title>{t("today.edited", { time })}</title>
+          <line x1={place * width} x2={place * width} y1="0" y2={HEIGHT} />
+        </g>
+      ))}
       <line class="hour-base" x1="0" x2={WIDTH} y1={HEIGHT} y2={HEIGHT} />
     </svg>
   );

@@ -325,7 +325,19 @@ function RuleOfDay({ rule, of }: { rule: Rule; of: Day }) {
           <dd class="versus">{t("today.outside", { value: valueText(first.outside, first) })}</dd>
         )}
       </dl>
-      <HourBars what={measureName(hourly)} hours={rule.by_hour} how={hourly} now={running} />
+      <HourBars
+        what={measureName(hourly)}
+        hours={rule.by_hour}
+        how={hourly}
+        now={running}
+        edits={rule.edits.map((one) => clock(one.at, of.timezone))}
+      />
+      {rule.edits.map((one) => (
+        <p key={one.at} class="edited-note muted small">
+          {t("today.edited", { time: clock(one.at, of.timezone) })}
+          {one.changed && `: ${one.changed}`}
+        </p>
+      ))}
       {others.length > 0 && (
         <dl class="others">
           {others.map((one) => (
