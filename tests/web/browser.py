@@ -56,7 +56,9 @@ _ALL_WORDS = """() => [
 _WITHOUT_FOCUS = """() => {
   const scope = document.querySelector("dialog[open]") ?? document;
   const looks = (one) => {
-    const around = [one, one.nextElementSibling, one.parentElement, one.closest("li")];
+    const around = [
+      one, ...one.children, one.nextElementSibling, one.parentElement, one.closest("li"),
+    ];
     return JSON.stringify(around.filter(Boolean).map((each) => {
       const style = getComputedStyle(each);
       const outline = style.outlineStyle === "none" ? "" : style.outlineWidth + style.outlineColor;

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from pipeline.core.people import Role
@@ -13,11 +14,12 @@ from tests.web.identity_provider import identity_provider, oidc_section
 pytestmark = in_browser
 
 
-def _assert_fits(page: Page) -> None:
-    """It is accessible on a phone and on a wide screen."""
+def _shown(page: Page, name: str, folder: Path) -> None:
+    """It is accessible at both widths; a picture of each is kept beside the test's files."""
     for width in (PHONE, WIDE):
         page.set_viewport_size({"width": width, "height": 800})
         assert_accessible(page)
+        page.screenshot(path=folder / f"{name}-{width}.png", full_page=True)
 
 
 def test_the_first_user_is_made_and_signs_in_and_out(tmp_path: Path, new_page: NewPage) -> None:
@@ -27,7 +29,7 @@ def test_the_first_user_is_made_and_signs_in_and_out(tmp_path: Path, new_page: N
         page.goto(home.url)
         expect(page).to_have_url(f"{home.url}/sign-in")
         expect(page.get_by_text("There are no users yet")).to_be_visible()
-        _assert_fits(page)
+        _shown(page, "no-users", tmp_path)
         page.goto(f"{home.url}/set-up")
         expect(page.get_by_text("The link is not whole")).to_be_visible()
         page.goto("about:blank")
@@ -41,7 +43,7 @@ def test_the_first_user_is_made_and_signs_in_and_out(tmp_path: Path, new_page: N
         page.get_by_label("The password again").fill("passwordpassword")
         page.get_by_role("button", name="Make the user").click()
         expect(page.get_by_text("among the first that are tried")).to_be_visible()
-        _assert_fits(page)
+        _shown(page, "set-up", tmp_path)
         for label in ("Password", "The password again"):
             page.get_by_label(label, exact=True).fill(PASSWORD)
         page.get_by_role("button", name="Make the user").click()
@@ -58,7 +60,7 @@ def test_the_first_user_is_made_and_signs_in_and_out(tmp_path: Path, new_page: N
         page.keyboard.press("Enter")
         expect(page).to_have_url(f"{home.url}/admin?tab=journal")
         expect(page.get_by_role("cell", name="failed to sign in")).to_be_visible()
-        _assert_fits(page)
+        _shown(page, "journal", tmp_path)
 
 
 def test_somebody_signs_in_and_out_at_a_provider(tmp_path: Path, new_page: NewPage) -> None:
@@ -103,11 +105,12 @@ def test_a_guest_comes_in_by_the_link_alone(tmp_path: Path, new_page: NewPage) -
         expect(page.get_by_label("New password")).to_have_count(0)
 
 
-def test_an_admin_makes_users_and_tokens(tmp_path: Path, new_page: NewPage) -> None:
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_an_admin_makes_users_and_tokens(tmp_path: Path, new_page: NewPage, dark: bool) -> None:
     """What is made is there at once, and what a user may is what was chosen."""
     with house(shop_file(tmp_path)) as home:
         home.person("boss", Role.ADMIN)
-        page = new_page(dark=True)
+        page = new_page(dark=dark)
         page.goto(f"{home.url}/sign-in?next=/admin")
         page.get_by_label("Name").fill("boss")
         page.get_by_label("Password").fill(PASSWORD)
@@ -120,7 +123,7 @@ def test_an_admin_makes_users_and_tokens(tmp_path: Path, new_page: NewPage) -> N
         dialog.get_by_label("till").check()
         dialog.get_by_role("button", name="Save").click()
         expect(dialog.get_by_text("at least 12 characters", exact=False).last).to_be_visible()
-        _assert_fits(page)
+        _shown(page, f"add-user-{dark}", tmp_path)
         dialog.get_by_label("Password").fill(PASSWORD)
         dialog.get_by_role("button", name="Save").click()
         row = page.get_by_role("row").filter(has_text="eve")
@@ -128,7 +131,7 @@ def test_an_admin_makes_users_and_tokens(tmp_path: Path, new_page: NewPage) -> N
         found = home.state.store.people.person("eve")
         assert found is not None
         assert (found.role, found.cameras) == (Role.VIEWER, ("till",))
-        _assert_fits(page)
+        _shown(page, f"users-{dark}", tmp_path)
         page.get_by_role("button", name="Remove eve").click()
         page.get_by_role("dialog").get_by_role("button", name="Remove", exact=True).click()
         expect(row).to_have_count(0)
@@ -141,7 +144,7 @@ def test_an_admin_makes_users_and_tokens(tmp_path: Path, new_page: NewPage) -> N
         dialog.get_by_label("Name").fill("dashboard")
         dialog.get_by_role("button", name="Make the token").click()
         expect(page.locator("code")).to_have_text(re.compile(r"mw_\w{43}"))
-        _assert_fits(page)
+        _shown(page, f"token-{dark}", tmp_path)
         page.get_by_role("dialog").get_by_role("button", name="Close").last.click()
         expect(page.get_by_role("cell", name="dashboard", exact=True)).to_be_visible()
         page.get_by_role("button", name="End the token dashboard").click()
@@ -149,4 +152,4 @@ def test_an_admin_makes_users_and_tokens(tmp_path: Path, new_page: NewPage) -> N
         expect(page.get_by_role("cell", name="ended", exact=True)).to_be_visible()
         page.get_by_role("tab", name="Signed in").click()
         expect(page.get_by_text("this one")).to_be_visible()
-        _assert_fits(page)
+        _shown(page, f"sessions-{dark}", tmp_path)

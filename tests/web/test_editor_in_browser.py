@@ -29,6 +29,7 @@ def test_a_line_is_moved_by_keys_and_its_new_count_is_seen(
         figures = _figures(page, "middle")
         expect(figures).to_contain_text("so far")
         first = figures.inner_text()
+        assert_accessible(page)
         start = page.get_by_role("button", name=re.compile("Line middle, start"))
         start.focus()
         for _ in range(30):
@@ -45,6 +46,7 @@ def test_a_line_is_moved_by_keys_and_its_new_count_is_seen(
         dialog = page.get_by_role("dialog")
         expect(dialog).to_contain_text("line middle was moved")
         expect(dialog.locator(".edit-diff-new")).to_have_count(1)
+        assert_accessible(page)
         dialog.get_by_role("button", name="Save and apply").click()
         expect(dialog).to_contain_text("No process is running")
         changed = [one for one in file.read_text().splitlines() if one not in before.splitlines()]

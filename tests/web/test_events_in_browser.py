@@ -12,7 +12,7 @@ from pipeline.core.store import Commit
 from pipeline.web.access.permissions import Role
 from pipeline.web.access.visitor import Visitor
 from tests.web.applications import Application, application
-from tests.web.browser import PHONE, NewPage, assert_accessible, in_browser
+from tests.web.browser import PHONE, WIDE, NewPage, assert_accessible, in_browser
 from tests.web.happened import (
     BEGAN_AT,
     clip_is_ready,
@@ -111,8 +111,6 @@ def test_filters_are_in_the_address(shown: tuple[Application, SqlStore], new_pag
     expect(page.locator(".event")).to_have_count(6)
     page.get_by_label("Camera", exact=True).select_option("door")
     expect(page).to_have_url(f"{app.url}/events?camera=door&direction=out&{_SPAN}")
-    page.set_viewport_size({"width": PHONE, "height": 800})
-    assert_accessible(page)
     other = new_page()
     other.goto(page.url)
     expect(other.locator(".event")).to_have_count(6)
@@ -135,8 +133,6 @@ def test_filters_are_in_the_address(shown: tuple[Application, SqlStore], new_pag
     expect(other.locator(".event")).to_have_count(12)
     other.get_by_role("searchbox").fill("nothing says this")
     expect(other.get_by_text("Nothing passes these filters.")).to_be_visible()
-    other.set_viewport_size({"width": PHONE, "height": 800})
-    assert_accessible(other)
 
 
 def test_new_events_wait_in_their_bar(
@@ -204,11 +200,30 @@ def test_the_panel_shows_everything(shown: tuple[Application, SqlStore], new_pag
     page.keyboard.press("j")
     expect(page.get_by_role("dialog", name="Person stayed 1 min 15 s at counter")).to_be_visible()
     expect(page.get_by_text("1 min 15 s / longer_than 30 s")).to_be_visible()
-    page.set_viewport_size({"width": PHONE, "height": 800})
-    assert_accessible(page)
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
     assert "event=" not in page.url
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_everything_is_accessible(
+    shown: tuple[Application, SqlStore], new_page: NewPage, dark: bool
+) -> None:
+    """On a phone and wide, with filters open, in the panel, and where nothing is found."""
+    app, _ = shown
+    page = new_page(dark=dark)
+    for width in (PHONE, WIDE):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto(app.url + _LIST)
+        ids = _cards(page)
+        page.get_by_role("button", name="Filters").click()
+        assert_accessible(page)
+        page.goto(f"{app.url}{_LIST}&event={ids[0]}")
+        expect(page.get_by_role("heading", name="Delivery")).to_be_visible()
+        assert_accessible(page)
+        page.goto(f"{app.url}/events?text=nothing")
+        expect(page.get_by_text("Nothing passes these filters.")).to_be_visible()
+        assert_accessible(page)
 
 
 def test_a_viewer_is_offered_what_he_may(

@@ -50,10 +50,13 @@ def opened(page: Page, address: str, heading: str | re.Pattern[str]) -> Page:
     return page
 
 
-def test_a_shop_owner_sees_the_day_on_a_phone(app: Application, new_page: NewPage) -> None:
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_a_shop_owner_sees_the_day_on_a_phone(
+    app: Application, new_page: NewPage, dark: bool
+) -> None:
     """Who came in so far against last Saturday by the same time; then the day with the gap."""
     told = app.client.get("/today").json()["sites"][0]
-    page = opened(new_page(width=PHONE, dark=True), app.url, "Today")
+    page = opened(new_page(width=PHONE, dark=dark), app.url, "Today")
     expect(page.get_by_text("until 14:05").first).to_be_visible()
     came_in = page.locator(".headline", has_text="Came in")
     expect(came_in).to_contain_text(f"{told['came_in']['value']:,.0f}")
@@ -77,6 +80,7 @@ def test_a_day_of_the_past_is_said_to_be(file: Path, new_page: NewPage) -> None:
     with application(file, clock=ManualClock(at("2026-12-24T10:00"))) as app:
         page = opened(new_page(language="de-DE"), app.url, re.compile("Sa., 21. Nov"))
         expect(page.get_by_text("Neueres ist nicht bekannt")).to_be_visible()
+        assert_accessible(page)
 
 
 def test_numbers_show_what_is_unknown_and_open_to_minutes_and_events(
@@ -180,3 +184,4 @@ def test_a_viewer_of_nothing_is_told_so(file: Path, new_page: NewPage) -> None:
         expect(page.get_by_role("link", name="Lines and zones")).to_have_count(0)
         page.goto(f"{app.url}/numbers")
         expect(page.get_by_role("heading", name="Nothing counts here")).to_be_visible()
+        assert_accessible(page)

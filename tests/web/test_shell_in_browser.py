@@ -7,10 +7,10 @@ from playwright.sync_api import expect
 
 from tests.runtime.clips import CLIP, camera, deployment, written
 from tests.web.applications import application
-from tests.web.browser import PAGES, PHONE, NewPage, assert_accessible, in_browser
+from tests.web.browser import PAGES, PHONE, TABLET, WIDE, NewPage, assert_accessible, in_browser
 
 pytestmark = in_browser
-VIEWS = ["/", "/live", "/events", "/numbers", "/edit", "/health", "/admin"]
+VIEWS = ["/", "/live", "/events", "/numbers", "/edit", "/health", "/admin", "/settings", "/nothing"]
 
 _GO = """(view) => {
   history.pushState(null, "", view);
@@ -24,18 +24,20 @@ def shop(tmp_path: Path) -> Path:
     return written(tmp_path, deployment(tmp_path, {"door": camera(CLIP)}))
 
 
-def test_all_views_are_accessible_before_anything_is_known(shop: Path, new_page: NewPage) -> None:
-    """Each has one title and fits a phone; how they are when there is something to see is walked
-    through elsewhere.
-    """
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_all_views_are_accessible_at_all_widths(shop: Path, new_page: NewPage, dark: bool) -> None:
+    """Each view has one title, and axe finds nothing."""
     with application(shop) as app:
-        page = new_page(width=PHONE)
+        page = new_page(dark=dark)
         page.goto(app.url)
         for view in VIEWS:
             page.evaluate(_GO, view)
-            expect(page.locator("main")).to_have_attribute("data-view", view)
+            shown = "none" if view == "/nothing" else view
+            expect(page.locator("main")).to_have_attribute("data-view", shown)
             expect(page.get_by_role("heading", level=1)).to_have_count(1)
-            assert_accessible(page)
+            for width in (PHONE, WIDE) if dark else (PHONE, TABLET, WIDE):
+                page.set_viewport_size({"width": width, "height": 800})
+                assert_accessible(page)
 
 
 def test_a_phone_reaches_all_views_with_the_thumb(shop: Path, new_page: NewPage) -> None:
@@ -83,6 +85,7 @@ def test_keys_are_listed_and_can_be_turned_off(shop: Path, new_page: NewPage) ->
         page.keyboard.press("?")
         dialog = page.get_by_role("dialog", name="Keys")
         expect(dialog).to_be_visible()
+        assert_accessible(page)
         page.keyboard.press("Escape")
         expect(dialog).to_be_hidden()
         expect(choice).to_be_focused()
