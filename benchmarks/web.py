@@ -18,9 +18,7 @@ WebSocket and does not decode.
   median over rounds.
 - Many: so many who watch one camera; how old their pictures are, and how many each of them lost.
 - First load: what a browser fetches to show the page, compressed as it is sent, by adding up the
-  files; then what Chromium itself has fetched and how long it took.
-- First pictures: from the click on Live until each tile that is on the screen shows a picture, in a
-  new tab each time.
+  files; no browser is in it.
 
 Figures depend on what else the machine does. See web.md.
 """
@@ -44,7 +42,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from playwright.sync_api import Page
 from websockets.asyncio.client import connect
 
 from benchmarks import what_if
@@ -56,25 +53,11 @@ from pipeline.runtime.single_process import Run
 from pipeline.web.access.visitor import Visitor
 from pipeline.web.run import WebServer, open_state
 from tests.connectors.sources.servers import http_camera
-from tests.web.browser import CHROMIUM, chromium
 from tests.web.live import PlayingCamera
 
 _WIDTH = 480
 _SETTLE_S = 4.0
 _PAGES = Path("pipeline/web/static")
-_TABS = 5
-_SEEN = """() => [...document.querySelectorAll(".tile")].filter((tile) => {
-  const { top, bottom } = tile.getBoundingClientRect();
-  return bottom > 0 && top < innerHeight;
-}).length"""
-_ALL_SHOW = """(cameras) => {
-  const tiles = [...document.querySelectorAll(".tile")];
-  return tiles.length === cameras && tiles.every((tile) => {
-    const { top, bottom } = tile.getBoundingClientRect();
-    const isSeen = bottom > 0 && top < innerHeight;
-    return !isSeen || tile.querySelector("canvas[data-seq]");
-  });
-}"""
 _PARTS = {"sampling": "camera", "processing": "processing"}
 """What the names of their threads begin with."""
 _WALK = [[[0.05 + 0.04 * n, 0.4, 0.13 + 0.04 * n, 0.8], [0.8, 0.3, 0.9, 0.7]] for n in range(20)]
@@ -99,7 +82,6 @@ def main() -> None:
     with _product(names, options.fps) as (url, product):
         _print_wall(url, product, names, options)
         _print_many(url, product, names[0], options)
-        _print_first_pictures(url, len(names))
     _print_first_load()
 
 
@@ -170,62 +152,6 @@ def _print_first_load() -> None:
         print(f"| {name} | {size} |")
         size = 0
     print(f"| together | {total} |")
-
-
-def _print_first_pictures(url: str, cameras: int) -> None:
-    if CHROMIUM is None or not (_PAGES / "index.html").is_file():
-        print("There is no browser, or there are no pages: nothing is said of first pictures.")
-        return
-    loads: list[_FirstLoad] = []
-    with chromium() as browser:
-        for _ in range(_TABS):
-            context = browser.new_context(viewport={"width": 1440, "height": 900})
-            loads.append(_first_load(context.new_page(), url, cameras))
-            context.close()
-    print("| in Chromium, median of new tabs | |\n|---|---|")
-    print(f"| first load, bytes | {statistics.median(one.size for one in loads):.0f} |")
-    print(f"| of which script | {statistics.median(one.script for one in loads):.0f} |")
-    print(f"| until Today is shown | {statistics.median(one.shown_s for one in loads):.2f} s |")
-    print(f"| tiles on the screen | {loads[0].tiles} |")
-    firsts = [one.pictures_s for one in loads]
-    print(f"| until each shows a picture | {statistics.median(firsts):.2f} s |")
-    print(f"| at worst | {max(firsts):.2f} s |")
-    print()
-
-
-@dataclass
-class _FirstLoad:
-    """What a new tab fetched until it showed something, and how long it took."""
-
-    size: int
-    script: int
-    shown_s: float
-    tiles: int
-    pictures_s: float
-
-
-def _first_load(page: Page, url: str, cameras: int) -> _FirstLoad:
-    network = page.context.new_cdp_session(page)
-    kinds: dict[str, str] = {}
-    sizes: dict[str, int] = {}
-    network.on("Network.responseReceived", lambda e: kinds.update({e["requestId"]: e["type"]}))
-    network.on(
-        "Network.loadingFinished",
-        lambda e: sizes.update({e["requestId"]: int(e["encodedDataLength"])}),
-    )
-    network.send("Network.enable")
-    began = time.monotonic()
-    page.goto(url)
-    page.locator("main h1").wait_for()
-    shown_s = time.monotonic() - began
-    page.wait_for_load_state("networkidle")
-    script = sum(size for name, size in sizes.items() if kinds.get(name) == "Script")
-    total = sum(sizes.values())
-    began = time.monotonic()
-    page.get_by_role("link", name="Live").click()
-    page.wait_for_function(_ALL_SHOW, arg=cameras)
-    pictures_s = time.monotonic() - began
-    return _FirstLoad(total, script, shown_s, page.evaluate(_SEEN), pictures_s)
 
 
 def _needed(names: Iterable[str]) -> set[str]:

@@ -63,7 +63,6 @@ export function Journal() {
           return (
             <>
               <Table
-                stacks
                 caption={t("admin.journal")}
                 rows={rows}
                 keyOf={(row) => row.position}

@@ -34,7 +34,6 @@ export function Sessions() {
             <Empty title={t("admin.session.none")} />
           ) : (
             <Table
-              stacks
               caption={t("admin.sessions")}
               rows={found}
               keyOf={(session) => session.id}

@@ -65,7 +65,6 @@ export function Tokens() {
             <Empty title={t("admin.token.none")} />
           ) : (
             <Table
-              stacks
               caption={t("admin.tokens")}
               rows={found}
               keyOf={(token) => token.id}

@@ -52,7 +52,6 @@ export function Users() {
       <Whichever of={people}>
         {(found) => (
           <Table
-            stacks
             caption={t("admin.users")}
             rows={found}
             keyOf={(person) => person.name}

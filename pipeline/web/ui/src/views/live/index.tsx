@@ -171,7 +171,7 @@ function TheWall({ info }: { info: WallInfo }) {
           <Rate wall={wall} />
           <button
             type="button"
-            class="button button-plain button-small"
+            class="button button-plain"
             aria-pressed={hasShapes.value}
             onClick={() => {
               hasShapes.value = !hasShapes.value;
@@ -179,13 +179,11 @@ function TheWall({ info }: { info: WallInfo }) {
           >
             {t("live.shapes")}
           </button>
-          <span class="wall-fullscreen">
-            <IconButton
-              icon="fullscreen"
-              label={t("live.fullscreen")}
-              onClick={() => void fullScreen(root.current)}
-            />
-          </span>
+          <IconButton
+            icon="fullscreen"
+            label={t("live.fullscreen")}
+            onClick={() => void fullScreen(root.current)}
+          />
         </>
       }
     >
