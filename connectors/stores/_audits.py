@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from connectors.stores import _schema
 from connectors.stores._database import AHEAD_S, Database, storable
-from pipeline.core.audits import Audit, AuditFigure, AuditFigures
+from pipeline.core.audits import Audit, AuditFigure, AuditFigures, AuditVerdict
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 
@@ -39,6 +39,27 @@ class SqlAudits:
         }
         with self._database.write("keep an audit") as connection:
             self._database.upsert(connection, _schema.audits, [row])
+
+    def say_verdict(self, audit_id: str, clip: str, verdict: AuditVerdict) -> bool:
+        """Keep what was counted in one clip of an open audit, in place of what was said of it."""
+        table = _schema.audits
+        is_open = (table.c.id == audit_id) & table.c.judged_at.is_(None)
+        with self._database.write("keep a verdict") as connection:
+            row = connection.execute(sa.select(table.c.verdicts).where(is_open)).one_or_none()
+            if row is None:
+                return False
+            said = verdict if verdict is None or isinstance(verdict, int) else dict(verdict)
+            verdicts = json.dumps({**json.loads(row.verdicts), clip: said})
+            kept = {"verdicts": verdicts, "kept_at": self._clock.now()}
+            connection.execute(table.update().where(is_open).values(**kept))
+        return True
+
+    def drop_open_audit(self, audit_id: str) -> bool:
+        """Forget an audit that was never judged."""
+        table = _schema.audits
+        is_open = (table.c.id == audit_id) & table.c.judged_at.is_(None)
+        with self._database.write("forget an open audit") as connection:
+            return connection.execute(sa.delete(table).where(is_open)).rowcount > 0
 
     def audit(self, audit_id: str) -> Audit | None:
         """One audit, open or judged."""

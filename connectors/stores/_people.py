@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from connectors.stores import _schema
 from connectors.stores._database import Database, storable
 from connectors.stores._pushing import forget_devices, forget_wishes
+from connectors.stores._shared_links import end_links_of
 from pipeline.core.clock import Clock
 from pipeline.core.people import (
     IDLE_S,
@@ -61,6 +62,7 @@ class SqlPeople:
             connection.execute(table.insert(), [_person_row(person)])
             _end_sessions(connection, person.name)
             forget_wishes(connection, person.name)
+            end_links_of(connection, person.name)
         return True
 
     def change_person(self, person: Person, was: Person | None = None) -> PersonChange:
@@ -77,6 +79,8 @@ class SqlPeople:
             changed = table.update().where(table.c.name == person.name)
             connection.execute(changed.values(**_person_row(person)))
             _end_sessions(connection, person.name)
+            if person.disabled_at is not None:
+                end_links_of(connection, person.name)
             if not person.is_active_admin:
                 _end_tokens_of(connection, person.name, self._clock.now())
         return PersonChange.DONE
@@ -92,6 +96,7 @@ class SqlPeople:
             connection.execute(sa.delete(table).where(table.c.name == name))
             _end_sessions(connection, name)
             forget_wishes(connection, name)
+            end_links_of(connection, name)
             _end_tokens_of(connection, name, self._clock.now())
         return PersonChange.DONE
 

@@ -516,6 +516,21 @@ tokens = sa.Table(
     sa.Column("ended_at", sa.Double),
     sa.Column("used_at", sa.Double),
 )
+shared_links = sa.Table(
+    "moonwatch_shared_links",
+    _tables,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("digest", sa.Text, nullable=False, unique=True),
+    sa.Column("happening", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("nth", sa.Integer, nullable=False),
+    sa.Column("camera", sa.Text, nullable=False),
+    sa.Column("made_by", sa.Text, nullable=False),
+    sa.Column("made_at", sa.Double, nullable=False),
+    sa.Column("until", sa.Double, nullable=False),
+    sa.Column("opened", sa.BigInteger, nullable=False),
+    sa.Column("opened_at", sa.Double),
+)
 attempts = sa.Table(
     "moonwatch_attempts",
     _tables,
@@ -648,7 +663,7 @@ def prepare(
         waiting, verified, clips, notes, armings, superseded,
         sites, camera_sites, local_days, edits, switches,
         people, sessions, tokens, attempts, journal,
-        passages, reviews, remarks,
+        passages, reviews, remarks, shared_links,
         push_devices, push_wishes, push_letters, push_told, push_outcomes, push_desk, push_keys,
     ):  # fmt: skip
         table.create(connection, checkfirst=True)

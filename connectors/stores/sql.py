@@ -36,6 +36,7 @@ from connectors.stores._presence import SqlPresence, SqlRequests
 from connectors.stores._pushing import SqlPushing
 from connectors.stores._renames import rename_camera
 from connectors.stores._reviews import SqlReviews, forget_reviews
+from connectors.stores._shared_links import SqlSharedLinks, prune_shared_links
 from connectors.stores._spending import SqlSpending
 from connectors.stores._switches import (
     SqlSwitches,
@@ -122,6 +123,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         self.reviews = SqlReviews(self._database)
         self.people = SqlPeople(self._database, self._clock)
         self.pushing = SqlPushing(self._database)
+        self.shared_links = SqlSharedLinks(self._database)
 
     def commit(self, commit: Commit) -> int:
         """Keep all of it in one transaction; an event whose record_id is known is kept once."""
@@ -401,6 +403,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
             prune_armings(connection, before)
             prune_switches(connection, before)
             prune_people(connection, self._clock.now(), before)
+            prune_shared_links(connection, self._clock.now())
             outcomes = _schema.verified
             connection.execute(sa.delete(outcomes).where(outcomes.c.kept_at < before))
         return Forgotten(events, *numbers)

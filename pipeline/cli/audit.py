@@ -1,7 +1,6 @@
 """`moonwatch audit`: a person counts on drawn clips, and the counts get an accuracy."""
 
 import json
-import random
 import sys
 from collections.abc import Collection, Mapping
 from datetime import timedelta
@@ -12,46 +11,35 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from connectors.sources.file import FileConfig
 from pipeline.cli.moments import Since, Until, span_of
 from pipeline.cli.options import AsJson, File, Overrides
-from pipeline.core.arming import ArmingBook
 from pipeline.core.audits import Audit, AuditFigure, AuditVerdict
 from pipeline.core.clock import SystemClock
-from pipeline.core.config import format_duration, parse_duration
-from pipeline.core.errors import ConfigError, MoonwatchError, Problem, SourceError
+from pipeline.core.config import parse_duration
+from pipeline.core.errors import ConfigError, MoonwatchError, Problem
 from pipeline.core.local_time import local_time
 from pipeline.core.private_files import create_file, let_group_read, make_folder
-from pipeline.core.sources import Need
-from pipeline.core.store import EventFilter, Span
-from pipeline.core.switching import ByHand, SwitchBook
 from pipeline.core.text_files import UnreadableTextError, read_text_file
 from pipeline.deployment.loader import load
 from pipeline.deployment.model import Deployment
 from pipeline.deployment.problems.suggestions import nearest
 from pipeline.insight.auditing import (
-    GUARD_S,
-    AuditedSpans,
     AuditPlan,
-    AuditSpan,
-    directed,
-    drawn,
     judged,
-    kept_media,
-    known_time,
-    moments_of,
     new_audit,
-    open_time,
     plan_from,
-    spans_of,
 )
 from pipeline.insight.summary import audit_json
-from pipeline.render.audit_clips import ShownClip, page, write_clip, write_masked
+from pipeline.render.audit_clips import ShownClip, page
+from pipeline.render.audit_drawing import (
+    AuditFootage,
+    AuditWish,
+    EventMedia,
+    planned_audit,
+    question_of,
+)
 from pipeline.telemetry.logs import set_up
 
-_BESIDE_THE_QUESTION = frozenset(
-    {"type", "of", "schedule", "min_coverage", "snapshot", "clip", "verify"}
-)
 _MOST_BYTES = 4 * 1024 * 1024
 _MOST_COUNTED = 999
 
@@ -109,13 +97,21 @@ def audit(
     now = SystemClock().now()
     span = span_of(since, until, now, zone)
     clip_s = _clip_s(clip)
-    plan, source = _planned(deployment, camera, rule, samples, span, clip_s, seed, video)
+    wish = AuditWish(camera, rule, samples, span, clip_s, seed, video)
+    reader = deployment.store.build_reader(SystemClock())
+    try:
+        made = planned_audit(deployment, reader, wish)
+    finally:
+        reader.close()
+    plan, source = made.plan, made.source
+    if made.note:
+        typer.echo(made.note, err=True)
     first = min(one.span.since for one in plan.clips)
     last = max(one.span.until for one in plan.clips)
     opened = new_audit(camera, rule, plan, (span.since or first, span.until or last), now)
     folder = out or Path(f"audit-{opened.id}")
     written = _written(
-        deployment, opened, plan, source, folder, _question(deployment, camera, rule)
+        deployment, opened, plan, source, folder, question_of(deployment, camera, rule)
     )
     store = deployment.store.build(SystemClock())
     try:
@@ -134,127 +130,11 @@ def audit(
     typer.echo(f"then: moonwatch audit {file} {camera} {rule} --verdicts verdicts-{opened.id}.json")
 
 
-def _planned(
-    deployment: Deployment,
-    camera: str,
-    rule: str,
-    samples: int,
-    span: Span,
-    clip_s: float,
-    seed: int | None,
-    video: str | None,
-) -> tuple[AuditPlan, "_Footage | _EventMedia"]:
-    seed = random.randrange(2**31) if seed is None else seed
-    if video is None and not deployment.cameras[camera].source.is_recording:
-        return _planned_of_events(deployment, camera, rule, samples, span, seed)
-    source = _Footage(deployment, camera, video)
-    store = deployment.store.build_reader(SystemClock())
-    try:
-        moments = moments_of(deployment, store.history, camera, rule, span)
-        minutes = store.history.buckets(camera, rule, Span(None, span.until))
-        by_hand = ByHand(ArmingBook(store.armings), SwitchBook(store.switches))
-        by_hand.arming.refresh()
-        by_hand.switches.refresh()
-        known, unknown_s = known_time(minutes, span, source.there)
-        known = open_time(deployment, camera, rule, known, by_hand)
-        if not known:
-            said = "nothing is known of this rule then; run the file first, or choose another time"
-            raise ConfigError([Problem("--since", said)])
-        plan = drawn(spans_of(moments, known, unknown_s, clip_s, seed), samples, seed)
-        plan = directed(plan, deployment, store.history, camera, rule, span, known)
-    finally:
-        store.close()
-    if not plan.clips:
-        said = f"less than a clip of {clip_s:g} s is known of this rule then"
-        raise ConfigError([Problem("--since", said)])
-    return plan, source
-
-
-def _planned_of_events(
-    deployment: Deployment, camera: str, rule: str, samples: int, span: Span, seed: int
-) -> tuple[AuditPlan, "_EventMedia"]:
-    """Of a live camera there is only what its events kept: nothing is known of what was missed."""
-    store = deployment.store.build_reader(SystemClock())
-    try:
-        moments = moments_of(deployment, store.history, camera, rule, span)
-        found = kept_media(deployment, store.history, EventFilter((camera,), (rule,), span=span))
-    finally:
-        store.close()
-    if not found:
-        said = (
-            f"camera {camera!r} is live, and no event of {rule!r} has kept a picture or clip; name "
-            "recordings of another device with --video, or add `snapshot: true` to the rule"
-        )
-        raise ConfigError([Problem("--video", said)])
-    typer.echo(
-        f"{len(found)} of {len(moments)} events have a picture or clip; without --video nothing "
-        "is shown of the time without events, so recall stays unknown",
-        err=True,
-    )
-    busy = [AuditSpan(at - GUARD_S, at + GUARD_S, 1) for at in found]
-    spans = AuditedSpans(busy, [], unknown_s=0.0, unseen_s=1.0)
-    return drawn(spans, samples, seed), _EventMedia(found)
-
-
-class _EventMedia:
-    """The pictures and clips of events, by when the events were."""
-
-    def __init__(self, found: Mapping[float, Path]) -> None:
-        self._found = {at - GUARD_S: path for at, path in found.items()}
-
-    def write(
-        self, deployment: Deployment, audit: Audit, span: AuditSpan, out: Path
-    ) -> Path | None:
-        """Copy what an event kept, with the masks of today: those of then are in it already."""
-        kept = self._found[span.since]
-        out = out.with_suffix(kept.suffix)
-        camera = deployment.cameras[audit.camera]
-        if kept.suffix == ".mp4" and camera.sample.masks:
-            source = FileConfig(path=str(kept)).build(SystemClock(), "UTC")
-            source.open(Need())
-            try:
-                return out if write_clip(source.pictures(), camera, audit.rule, out) else None
-            finally:
-                source.close()
-        if camera.sample.masks:
-            return out if write_masked(kept, camera, out) else None
-        create_file(out)
-        out.write_bytes(kept.read_bytes())
-        return out
-
-
-class _Footage:
-    """Where the pictures of the audited time are."""
-
-    def __init__(self, deployment: Deployment, camera: str, video: str | None) -> None:
-        config = deployment.cameras[camera].source
-        if isinstance(config, FileConfig):
-            if video is not None:
-                said = f"is for a live camera; {camera!r} is a recording itself"
-                raise ConfigError([Problem("--video", said)])
-        else:
-            if video is None or not Path(video).exists():
-                raise ConfigError([Problem("--video", f"{video} does not exist")])
-            config = FileConfig(path=video)
-        self._source = config.build(SystemClock(), deployment.site_of(camera).timezone)
-        self._files = list(self._source.probe())
-        self.there = [(one.start, one.start + one.length_s) for one in self._files]
-
-    def write(
-        self, deployment: Deployment, audit: Audit, span: AuditSpan, out: Path
-    ) -> Path | None:
-        """Write a clip; None where there are no pictures."""
-        pictures = self._source.excerpt(self._files, span.since, span.until)
-        out = out.with_suffix(".mp4")
-        written = write_clip(pictures, deployment.cameras[audit.camera], audit.rule, out)
-        return out if written else None
-
-
 def _written(
     deployment: Deployment,
     audit: Audit,
     plan: AuditPlan,
-    source: _Footage | _EventMedia,
+    source: AuditFootage | EventMedia,
     folder: Path,
     question: str,
 ) -> list[ShownClip]:
@@ -278,30 +158,7 @@ def _written(
     except OSError as error:
         said = f"{folder} cannot be written: {error.strerror}; name another folder"
         raise ConfigError([Problem("--out", said)]) from None
-    except SourceError as error:
-        raise SourceError(error.reason, f"camera {audit.camera!r}: {error}") from None
     return shown
-
-
-def _question(deployment: Deployment, camera: str, rule: str) -> str:
-    config = deployment.cameras[camera].rules[rule]
-    task = deployment.cameras[camera].tasks[config.of]
-    what = getattr(task, "detect", "something")
-    places = config.references()
-    if config.type == "line_crossing" and places.lines:
-        return (
-            f"How many times does a {what} cross the line in each direction? `in` is the "
-            "arrow's, `out` the other one."
-        )
-    terms = []
-    for field in sorted(config.model_fields_set - _BESIDE_THE_QUESTION):
-        value = getattr(config, field)
-        if isinstance(value, timedelta):
-            value = format_duration(value)
-        if isinstance(value, str | int | float):
-            terms.append(f"{(type(config).model_fields[field].alias or field)} {value}")
-    which = ", ".join([f"{config.type} of {what}", *terms]).replace("_", " ")
-    return f"How many times does this begin: {rule} ({which})?"
 
 
 def _typed(clips: list[ShownClip], directions: Collection[str]) -> dict[str, AuditVerdict]:

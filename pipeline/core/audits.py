@@ -58,7 +58,7 @@ class Audit:
     judged_at: float | None = None
     """When the verdicts came; None while it is open."""
     by: str = ""
-    """Who judged, where that was said."""
+    """Who judged, where that was said; of an open one in the application, who is counting."""
     figures: AuditFigures = AuditFigures()
 
     def parts(self) -> Mapping[str, AuditFigures]:
@@ -76,6 +76,17 @@ class Audits(Protocol):
 
     def keep_audit(self, audit: Audit) -> None:
         """Keep an audit, or replace the one with the same id."""
+        ...
+
+    def say_verdict(self, audit_id: str, clip: str, verdict: AuditVerdict) -> bool:
+        """Keep what was counted in one clip of an open audit, in place of what was said of it.
+
+        False where there is no such audit, or it was judged.
+        """
+        ...
+
+    def drop_open_audit(self, audit_id: str) -> bool:
+        """Forget an audit that was never judged; False where there is none."""
         ...
 
     def audit(self, audit_id: str) -> Audit | None:

@@ -307,9 +307,12 @@ def drawn(spans: AuditedSpans, samples: int, seed: int) -> AuditPlan:
     )
 
 
-def new_audit(camera: str, rule: str, plan: AuditPlan, span: Interval, now: float) -> Audit:
-    """An open audit."""
-    return Audit(secrets.token_hex(6), camera, rule, span[0], span[1], now, plan=plan.as_json())
+def new_audit(
+    camera: str, rule: str, plan: AuditPlan, span: Interval, now: float, by: str = ""
+) -> Audit:
+    """An open audit; `by` is who counts, where that is known already."""
+    name, since, until = secrets.token_hex(6), span[0], span[1]
+    return Audit(name, camera, rule, since, until, now, plan=plan.as_json(), by=by)
 
 
 def judged(audit: Audit, verdicts: Mapping[str, AuditVerdict], now: float, by: str) -> Audit:

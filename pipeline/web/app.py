@@ -13,10 +13,11 @@ from starlette.routing import BaseRoute
 from pipeline.core.machine import installed_version
 from pipeline.web.access.guard import PermissionNeeded
 from pipeline.web.access.permissions import Permission
-from pipeline.web.access.protection import Protection
+from pipeline.web.access.protection import SHARED, Protection
 from pipeline.web.api import (
     arming,
     asking,
+    audits,
     backgrounds,
     deliveries,
     editing,
@@ -31,6 +32,7 @@ from pipeline.web.api import (
     reports,
     reviews,
     session,
+    sharing,
     simulating,
     site,
 )
@@ -41,11 +43,13 @@ API: Final = "/api/v1"
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     arming.router,
     asking.router,
+    audits.router,
     live.router,
     people.router,
     push.router,
     session.router,
     oidc.router,
+    sharing.router,
     site.router,
     backgrounds.router,
     editing.router,
@@ -63,6 +67,10 @@ OPEN: Final = frozenset(
     {
         ("GET", "/healthz"),
         ("GET", "/{path:path}"),
+        ("GET", f"{SHARED}{{text}}"),
+        ("HEAD", f"{SHARED}{{text}}"),
+        ("GET", f"{SHARED}{{text}}/media"),
+        ("HEAD", f"{SHARED}{{text}}/media"),
         ("GET", f"{API}/session"),
         ("POST", f"{API}/session"),
         ("DELETE", f"{API}/session"),
@@ -73,7 +81,7 @@ OPEN: Final = frozenset(
     }
 )
 """What is answered without anybody being known: the probe, the files that the pages consist of,
-and what one signs in by."""
+what one signs in by, and what a secret in the address opens."""
 _PAGES = Path(__file__).parent / "static"
 _NAMED_BY_CONTENT: Final = "assets"
 """The folder of files whose names change with what is in them."""
@@ -148,6 +156,7 @@ def _new_routes(routers: tuple[APIRouter, ...]) -> tuple[BaseRoute, ...]:
     app = _bare()
     for router in routers:
         app.include_router(router, prefix=API)
+    app.include_router(sharing.shared)
     _add_pages(app)
     for route in routes_of(app):
         for method in route.methods or {"WEBSOCKET"}:

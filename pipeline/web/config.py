@@ -383,6 +383,12 @@ class WebPushConfig(Config):
             yield replace(lack, is_fatal=False)
 
 
+class WebShareConfig(Config):
+    """Links that show one picture or clip to whoever has them, without signing in."""
+
+    days: int = Field(7, ge=1, le=7, description="How many days a link opens, at most.")
+
+
 class WebConfig(Config):
     """What others reach over the web."""
 
@@ -413,6 +419,13 @@ class WebConfig(Config):
     push: WebPushConfig | None = Field(
         None,
         description="Tell browsers of events, also while no page is open; off without it.",
+    )
+    share: WebShareConfig | None = Field(
+        None,
+        description=(
+            "Lets operators make links that show one picture or clip to whoever has them, without "
+            "signing in; without it there are none, and none opens."
+        ),
     )
     frame_ancestors: list[str] = Field(
         default_factory=list,

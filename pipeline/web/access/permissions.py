@@ -28,6 +28,8 @@ class Permission(StrEnum):
     """Send undelivered events again, or drop them."""
     ARM = "arm"
     """Arm and disarm."""
+    SHARE = "share"
+    """Make links by which others see a picture or clip without signing in: for persons alone."""
     EDIT = "edit"
     """Change lines, zones, masks and rules."""
     ADMINISTER = "administer"
@@ -41,6 +43,7 @@ _OPERATOR: Final = _VIEWER | {
     Permission.REVIEW,
     Permission.DELIVER,
     Permission.ARM,
+    Permission.SHARE,
     Permission.EDIT,
 }
 PERMISSIONS: Final = {
@@ -54,7 +57,7 @@ SCOPES: Final = {
     TokenScope.READ_MEDIA: frozenset({Permission.MEDIA}),
     TokenScope.READ_METRICS: frozenset({Permission.MEASURE}),
     TokenScope.WRITE_ACK: frozenset({Permission.REVIEW}),
-    TokenScope.ADMIN: frozenset(Permission) - {Permission.ACCOUNT},
+    TokenScope.ADMIN: frozenset(Permission) - {Permission.ACCOUNT, Permission.SHARE},
 }
 """What each scope of a token opens."""
 

@@ -24,6 +24,13 @@ LONGEST_BODY = 2 * 1024 * 1024
 LONGEST_ADDRESS = 8192
 BODY_S = 30.0
 """How long a client may take to send a request."""
+SHARED = "/shared/"
+"""How the addresses begin that hold a secret, of pictures and clips that somebody shares."""
+_OF_SHARED = {
+    "Cache-Control": "private, no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Robots-Tag": "noindex, nofollow, noarchive",
+}
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _SAME = frozenset({"same-origin", "none"})
 _HSTS = "max-age=31536000"
@@ -55,7 +62,10 @@ class Protection:
         connection = HTTPConnection(scope)
         peer = peer_of(connection, config)
         is_api = scope["path"].startswith(self._api)
-        guarded = _WithHeaders(send, _headers_for(config, peer), is_api=is_api)
+        headers = _headers_for(config, peer)
+        if scope["path"].startswith(SHARED):
+            headers |= _OF_SHARED
+        guarded = _WithHeaders(send, headers, is_api=is_api)
         refused = await self._refusal(scope, connection.headers, peer)
         if refused is not None:
             status, why = refused

@@ -43,6 +43,8 @@ class SiteInfo(BaseModel):
     visitor: str
     role: str | None
     permissions: list[str]
+    share_days: int | None
+    """How many days a link to a picture or clip opens, at most; None where none can be made."""
 
 
 @router.get("/site")
@@ -70,6 +72,7 @@ def site_info(visitor: Annotated[Visitor, needs(Permission.LOOK)], state: State)
         visitor=visitor.name,
         role=visitor.role,
         permissions=sorted(visitor.permissions),
+        share_days=None if deployment.web.share is None else deployment.web.share.days,
     )
 
 

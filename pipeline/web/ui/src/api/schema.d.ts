@@ -72,6 +72,158 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/audits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Audits
+         * @description What counts by hand have found, the newest first.
+         */
+        get: operations["audits_api_v1_audits_get"];
+        put?: never;
+        /**
+         * Draw Count
+         * @description Draw clips at random; the count begins.
+         */
+        post: operations["draw_count_api_v1_audits_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audits/rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Countable Rules
+         * @description The rules that can be counted by hand, and why others cannot.
+         */
+        get: operations["countable_rules_api_v1_audits_rules_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audits/footage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Footage
+         * @description For which times a camera has pictures that can be counted.
+         */
+        get: operations["footage_api_v1_audits_footage_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audits/open": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Open Counts
+         * @description The visitor's own counts that are not done, the newest first.
+         */
+        get: operations["open_counts_api_v1_audits_open_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audits/{audit_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Open Count
+         * @description One of the visitor's counts that are not done.
+         */
+        get: operations["open_count_api_v1_audits__audit_id__get"];
+        put?: never;
+        post?: never;
+        /**
+         * Discard Count
+         * @description Forget a count that is not done.
+         */
+        delete: operations["discard_count_api_v1_audits__audit_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audits/{audit_id}/clips/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count Clip
+         * @description What is to be looked at: MP4, or a JPEG of a live camera; masks are filled.
+         */
+        get: operations["count_clip_api_v1_audits__audit_id__clips__name__get"];
+        /**
+         * Judge Clip
+         * @description Say what was counted in a clip; said again it replaces what was said before.
+         */
+        put: operations["judge_clip_api_v1_audits__audit_id__clips__name__put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audits/{audit_id}/close": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Close Count
+         * @description End a count, and say how far the rule's counts are right. Sent again it says the same.
+         */
+        post: operations["close_count_api_v1_audits__audit_id__close_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/live/cameras": {
         parameters: {
             query?: never;
@@ -447,6 +599,50 @@ export interface paths {
          * @description End one of one's own sessions, or as an admin anybody's.
          */
         delete: operations["end_session_api_v1_sessions__session_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/shared-links": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Shared Links
+         * @description The links that still open, the newest first.
+         */
+        get: operations["shared_links_api_v1_shared_links_get"];
+        put?: never;
+        /**
+         * Share
+         * @description Make a link; what it shows is seen by whoever has it, without signing in.
+         */
+        post: operations["share_api_v1_shared_links_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/shared-links/{link_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End Link
+         * @description End a link of one's own, or as an admin any; what it showed is not found by it any more.
+         */
+        delete: operations["end_link_api_v1_shared_links__link_id__delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1295,6 +1491,87 @@ export interface components {
             warning: string | null;
         };
         /**
+         * CountClip
+         * @description A clip, and what was said of it.
+         */
+        CountClip: {
+            /** Name */
+            name: string;
+            /** Is Judged */
+            is_judged: boolean;
+            tally: components["schemas"]["Tally"] | null;
+        };
+        /**
+         * CountFigure
+         * @description A figure with its 95 % interval.
+         */
+        CountFigure: {
+            /** Value */
+            value: number;
+            /** Low */
+            low: number;
+            /** High */
+            high: number;
+        };
+        /**
+         * CountFigures
+         * @description What a count has found; None where too little was looked at.
+         */
+        CountFigures: {
+            precision: components["schemas"]["CountFigure"] | null;
+            recall: components["schemas"]["CountFigure"] | null;
+            accuracy: components["schemas"]["CountFigure"] | null;
+            /** Counted */
+            counted: number;
+            true: components["schemas"]["CountFigure"] | null;
+            /** Judged */
+            judged: number;
+        };
+        /**
+         * CountWish
+         * @description What is to be counted by hand.
+         */
+        CountWish: {
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
+            /** Since */
+            since: number;
+            /** Until */
+            until: number;
+            /**
+             * Samples
+             * @default 20
+             */
+            samples: number;
+            /**
+             * Clip S
+             * @default 20
+             */
+            clip_s: number;
+        };
+        /**
+         * CountableRule
+         * @description A rule that may be counted by hand.
+         */
+        CountableRule: {
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
+            /** Type */
+            type: string;
+            /** What */
+            what: string;
+            /** Terms */
+            terms: string[];
+            /** Has Directions */
+            has_directions: boolean;
+            /** Why Not */
+            why_not: string | null;
+        };
+        /**
          * CountingRule
          * @description A rule that can be chosen.
          */
@@ -1421,6 +1698,31 @@ export interface components {
             mean_stay_s: number | null;
             /** Rules */
             rules: components["schemas"]["DayOfRule"][];
+        };
+        /**
+         * DoneCount
+         * @description A count by hand, or one at the command line: both are the same.
+         */
+        DoneCount: {
+            /** Id */
+            id: string;
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
+            /** Since */
+            since: number;
+            /** Until */
+            until: number;
+            /** Judged At */
+            judged_at: number;
+            /** By */
+            by: string;
+            figures: components["schemas"]["CountFigures"];
+            /** Directions */
+            directions: {
+                [key: string]: components["schemas"]["CountFigures"];
+            };
         };
         /**
          * EditMark
@@ -1676,6 +1978,28 @@ export interface components {
             cut: boolean;
             /** Position */
             position: number;
+        };
+        /**
+         * Footage
+         * @description What there is to look at of a camera.
+         */
+        Footage: {
+            /** Is Recording */
+            is_recording: boolean;
+            /** Spans */
+            spans: components["schemas"]["FootageSpan"][];
+            /** Timezone */
+            timezone: string;
+        };
+        /**
+         * FootageSpan
+         * @description A time of which there are pictures, in UTC seconds.
+         */
+        FootageSpan: {
+            /** Since */
+            since: number;
+            /** Until */
+            until: number;
         };
         /**
          * FormField
@@ -2003,6 +2327,15 @@ export interface components {
             to: (number | string)[];
         };
         /**
+         * MadeLink
+         * @description A new link.
+         */
+        MadeLink: {
+            link: components["schemas"]["SharedLinkSaid"];
+            /** Path */
+            path: string;
+        };
+        /**
          * MadeToken
          * @description A new token. Its text is told this once.
          */
@@ -2189,6 +2522,34 @@ export interface components {
             is_this: boolean;
         };
         /**
+         * OpenCount
+         * @description A count that is not done: what is to be looked at, and nothing of what was counted.
+         */
+        OpenCount: {
+            /** Id */
+            id: string;
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
+            /** Type */
+            type: string;
+            /** What */
+            what: string;
+            /** Terms */
+            terms: string[];
+            /** Has Directions */
+            has_directions: boolean;
+            /** Since */
+            since: number;
+            /** Until */
+            until: number;
+            /** Drawn At */
+            drawn_at: number;
+            /** Clips */
+            clips: components["schemas"]["CountClip"][];
+        };
+        /**
          * OpenTime
          * @description A stretch of opening time.
          */
@@ -2240,7 +2601,7 @@ export interface components {
          * @description What a route needs.
          * @enum {string}
          */
-        Permission: "account" | "look" | "measure" | "media" | "ask" | "review" | "deliver" | "arm" | "edit" | "administer";
+        Permission: "account" | "look" | "measure" | "media" | "ask" | "review" | "deliver" | "arm" | "share" | "edit" | "administer";
         /**
          * PersonInfo
          * @description Somebody who may sign in.
@@ -3049,6 +3410,51 @@ export interface components {
             sent: components["schemas"]["SentSaid"][];
         };
         /**
+         * ShareWish
+         * @description What is to be shared, and for how long.
+         */
+        ShareWish: {
+            /** Event */
+            event: string;
+            kind: components["schemas"]["SharedKind"];
+            /**
+             * Nth
+             * @default 1
+             */
+            nth: number;
+            /** Days */
+            days?: number | null;
+        };
+        /**
+         * SharedKind
+         * @description What a link shows.
+         * @enum {string}
+         */
+        SharedKind: "picture" | "clip";
+        /**
+         * SharedLinkSaid
+         * @description A link that still opens; not the secret.
+         */
+        SharedLinkSaid: {
+            /** Id */
+            id: string;
+            /** Event */
+            event: string;
+            kind: components["schemas"]["SharedKind"];
+            /** Camera */
+            camera: string;
+            /** Made By */
+            made_by: string;
+            /** Made At */
+            made_at: number;
+            /** Until */
+            until: number;
+            /** Opened */
+            opened: number;
+            /** Opened At */
+            opened_at: number | null;
+        };
+        /**
          * SignIn
          * @description A name with its password, or the secret of a link for guests.
          */
@@ -3175,6 +3581,8 @@ export interface components {
             role: string | null;
             /** Permissions */
             permissions: string[];
+            /** Share Days */
+            share_days: number | null;
         };
         /**
          * SiteSeries
@@ -3327,6 +3735,19 @@ export interface components {
         SwitchesAnswer: {
             /** Rules */
             rules: components["schemas"]["SwitchedRule"][];
+        };
+        /**
+         * Tally
+         * @description What a person counted in a clip: by direction, or as one number; nothing of either where it
+         *     cannot be told.
+         */
+        Tally: {
+            /** Inwards */
+            inwards?: number | null;
+            /** Outwards */
+            outwards?: number | null;
+            /** Number */
+            number?: number | null;
         };
         /**
          * TermSaid
@@ -3795,6 +4216,298 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PictureAnswer"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    audits_api_v1_audits_get: {
+        parameters: {
+            query?: {
+                camera?: string | null;
+                rule?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DoneCount"][];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    draw_count_api_v1_audits_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CountWish"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenCount"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    countable_rules_api_v1_audits_rules_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CountableRule"][];
+                };
+            };
+        };
+    };
+    footage_api_v1_audits_footage_get: {
+        parameters: {
+            query: {
+                camera: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Footage"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    open_counts_api_v1_audits_open_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenCount"][];
+                };
+            };
+        };
+    };
+    open_count_api_v1_audits__audit_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                audit_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenCount"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    discard_count_api_v1_audits__audit_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                audit_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    count_clip_api_v1_audits__audit_id__clips__name__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                audit_id: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    judge_clip_api_v1_audits__audit_id__clips__name__put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                audit_id: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Tally"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    close_count_api_v1_audits__audit_id__close_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                audit_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DoneCount"];
                 };
             };
             /** @description Validation Error */
@@ -4444,6 +5157,100 @@ export interface operations {
             header?: never;
             path: {
                 session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    shared_links_api_v1_shared_links_get: {
+        parameters: {
+            query?: {
+                /** @description Of everybody, for admins. */
+                all?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SharedLinkSaid"][];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    share_api_v1_shared_links_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ShareWish"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MadeLink"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    end_link_api_v1_shared_links__link_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                link_id: string;
             };
             cookie?: never;
         };

@@ -67,6 +67,7 @@ export const PLACES: readonly ViewPlace[] = [
 ];
 
 const OTHERS: readonly Pick<ViewPlace, "path" | "load">[] = [
+  { path: "/count", load: () => import("../views/counting/index.tsx") },
   { path: "/settings", load: () => import("../views/settings/index.tsx") },
   { path: "/sign-in", load: () => import("../views/sign-in/index.tsx") },
   { path: "/set-up", load: () => import("../views/sign-in/index.tsx") },

@@ -2,6 +2,7 @@ import { addTexts, t } from "../../app/language.ts";
 import { query, setQuery } from "../../app/router.ts";
 import { Page } from "../../parts/page.tsx";
 import { Tabs } from "../../parts/tabs.tsx";
+import { SharedLinks } from "../sharing/links.tsx";
 import "./admin.css";
 import { Journal } from "./journal.tsx";
 import { Sessions } from "./sessions.tsx";
@@ -11,7 +12,7 @@ import { Users } from "./users.tsx";
 
 addTexts(texts);
 
-const TABS = ["users", "tokens", "sessions", "journal"] as const;
+const TABS = ["users", "tokens", "sessions", "links", "journal"] as const;
 type AdminTab = (typeof TABS)[number];
 
 export default function Admin() {
@@ -28,6 +29,7 @@ export default function Admin() {
         {tab === "users" && <Users />}
         {tab === "tokens" && <Tokens />}
         {tab === "sessions" && <Sessions />}
+        {tab === "links" && <SharedLinks all />}
         {tab === "journal" && <Journal />}
       </Tabs>
     </Page>

@@ -15,6 +15,7 @@ import { Checkbox } from "../../parts/field.tsx";
 import { Dialog } from "../../parts/dialog.tsx";
 import { Whichever } from "../../parts/states.tsx";
 import { toast } from "../../parts/toast.tsx";
+import { Share } from "../sharing/share.tsx";
 import { Boxed } from "./boxed.tsx";
 import { Delivery } from "./delivery.tsx";
 import { type EventDetail, addressOf, neighbour, renewCard } from "./model.ts";
@@ -113,6 +114,14 @@ function Body({
         <Button icon="link" onClick={() => void copyLink(one.id)}>
           {t("events.panel.copy")}
         </Button>
+        <Share
+          of={{
+            id: one.id,
+            camera: one.camera,
+            pictures: one.pictures,
+            parts: detail.clip?.parts ?? 0,
+          }}
+        />
         {may("media") && one.pictures > 0 && (
           <ButtonLink icon="download" href={address(`/events/${one.id}/picture`, { download: true })} download>
             {t("events.panel.download_picture")}

@@ -5,6 +5,7 @@ import type { components } from "../../api/schema.d.ts";
 import { addTexts, number, t } from "../../app/language.ts";
 import { useLoaded } from "../../app/loaded.ts";
 import { query, setQuery } from "../../app/router.ts";
+import { may } from "../../app/session.ts";
 import { clock, date, day, moment } from "../../app/times.ts";
 import { Button } from "../../parts/button.tsx";
 import { Chart } from "../../parts/chart.tsx";
@@ -30,7 +31,7 @@ import {
   stepsOf,
   unknownSpans,
 } from "./lines.ts";
-import { eventsAddress } from "./links.ts";
+import { countAddress, eventsAddress } from "./links.ts";
 import { openStep } from "./opening.ts";
 import { SoldCard } from "./sold_card.tsx";
 import { StepTable } from "./step_table.tsx";
@@ -398,6 +399,11 @@ function RuleNotes({
         <li key={nameOf(rule)}>
           {rules.length > 1 && <strong>{nameOf(rule)}</strong>}
           {rule.audit && <AuditLine audit={rule.audit} timezone={zone} />}
+          {may("review") && (
+            <a href={countAddress(nameOf(rule))} aria-label={t("numbers.count_of", { rule: nameOf(rule) })}>
+              {t("numbers.count")}
+            </a>
+          )}
           {rule.staff && <span>{t("numbers.staff", { staff: rule.staff })}</span>}
           {rule.events > 0 && (
             <a

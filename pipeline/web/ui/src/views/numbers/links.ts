@@ -16,3 +16,8 @@ export function eventsAddress(one: {
 export function numbersAddress(rules: readonly string[], first: string, last: string): string {
   return withQuery("/numbers", { rules: rules.join(",") || null, first, last });
 }
+
+/** Where a rule, such as plaza/middle, is counted by hand. */
+export function countAddress(rule: string): string {
+  return withQuery("/count", { rule });
+}

@@ -77,6 +77,8 @@ export const texts = {
     "numbers.sold.note": "While open, by all who came in through {doors}.",
     "numbers.sold.problem": "Sales cannot be read: {reason}",
     "numbers.sold.reach": "The file of sales does not reach over all of this time.",
+    "numbers.count": "Count by hand",
+    "numbers.count_of": "Count by hand: {rule}",
   },
   de: {
     ...words.de,
@@ -155,5 +157,7 @@ export const texts = {
     "numbers.sold.note": "Während der Öffnungszeit, an allen, die durch {doors} hereinkamen.",
     "numbers.sold.problem": "Die Verkäufe sind nicht zu lesen: {reason}",
     "numbers.sold.reach": "Die Verkaufsdatei reicht nicht über diese ganze Zeit.",
+    "numbers.count": "Von Hand zählen",
+    "numbers.count_of": "Von Hand zählen: {rule}",
   },
 };

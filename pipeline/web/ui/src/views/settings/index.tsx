@@ -1,7 +1,9 @@
 import { t } from "../../app/language.ts";
+import { may, site } from "../../app/session.ts";
 import { areKeysOn, bandwidth, languageChoice, theme } from "../../app/settings.ts";
 import { Checkbox, Choice } from "../../parts/field.tsx";
 import { Card, Page } from "../../parts/page.tsx";
+import { SharedLinks } from "../sharing/links.tsx";
 import { Account } from "./account.tsx";
 import { Push } from "../notifications/card.tsx";
 
@@ -55,6 +57,7 @@ export default function Settings() {
       </Card>
       <Push />
       <Account />
+      {may("share") && site.value?.share_days != null && <SharedLinks />}
     </Page>
   );
 }

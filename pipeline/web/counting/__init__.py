@@ -1,0 +1,1 @@
+"""Counting by hand in the application: what `moonwatch audit` draws, clip by clip."""
