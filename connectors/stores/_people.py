@@ -61,8 +61,8 @@ class SqlPeople:
                 return False
             connection.execute(table.insert(), [_person_row(person)])
             _end_sessions(connection, person.name)
-            end_links_of(connection, person.name)
             forget_wishes(connection, person.name)
+            end_links_of(connection, person.name)
         return True
 
     def change_person(self, person: Person, was: Person | None = None) -> PersonChange:
@@ -95,8 +95,8 @@ class SqlPeople:
                 return PersonChange.LAST_ADMIN
             connection.execute(sa.delete(table).where(table.c.name == name))
             _end_sessions(connection, name)
-            end_links_of(connection, name)
             forget_wishes(connection, name)
+            end_links_of(connection, name)
             _end_tokens_of(connection, name, self._clock.now())
         return PersonChange.DONE
 

@@ -122,8 +122,8 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         self.passages = SqlPassages(self._database)
         self.reviews = SqlReviews(self._database)
         self.people = SqlPeople(self._database, self._clock)
-        self.shared_links = SqlSharedLinks(self._database)
         self.pushing = SqlPushing(self._database)
+        self.shared_links = SqlSharedLinks(self._database)
 
     def commit(self, commit: Commit) -> int:
         """Keep all of it in one transaction; an event whose record_id is known is kept once."""

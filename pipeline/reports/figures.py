@@ -543,6 +543,34 @@ def _inside(
     return time_in_store(days)
 
 
+@dataclass(frozen=True, slots=True)
+class SoldIn:
+    """What was sold in parts of a period."""
+
+    sales: Sales
+    hours: OpeningHours
+
+    def between(
+        self, span: OpenSpan, since: float, until: float, came_in: float | None
+    ) -> SoldFigures:
+        """What was sold from `since` to `until`, UTC seconds, in the opening times of a span.
+
+        `came_in` is how many people did; None where that is not known.
+        """
+        opened = [one for one in span.openings if one.until > since and one.since < until]
+        # A file says nothing of days before its first row and after its last one.
+        if not self.sales.rows or not opened:
+            return SoldFigures(None, None, None)
+        first, last = (self.hours.day_of(self.sales.rows[i].at) for i in (0, -1))
+        reach = self.hours.begins(first), self.hours.begins(last + timedelta(days=1))
+        if max(since, opened[0].since) < reach[0] or min(until, opened[-1].until) > reach[1]:
+            return SoldFigures(None, None, None)
+        rows = [one for one in self.sales.between(since, until) if span.is_open(one.at)]
+        transactions = sum(one.count for one in rows)
+        conversion = transactions / came_in if came_in else None
+        return SoldFigures(transactions, _amount(rows), conversion)
+
+
 def _sold(
     sales: Sales,
     hours: OpeningHours,
@@ -551,23 +579,7 @@ def _sold(
     rules: Sequence[RuleNumbers],
 ) -> SalesNumbers:
     now, doors = calendar.now, [rule for rule in rules if rule.is_door]
-    # A file says nothing of days before its first row and after its last one.
-    reach: tuple[float, float] | None = None
-    if sales.rows:
-        first, last = (hours.day_of(sales.rows[i].at) for i in (0, -1))
-        reach = hours.begins(first), hours.begins(last + timedelta(days=1))
-
-    def sold(span: OpenSpan, since: float, until: float, came_in: float | None) -> SoldFigures:
-        opened = [one for one in span.openings if one.until > since and one.since < until]
-        if reach is None or not opened:
-            return SoldFigures(None, None, None)
-        if max(since, opened[0].since) < reach[0] or min(until, opened[-1].until) > reach[1]:
-            return SoldFigures(None, None, None)
-        rows = [one for one in sales.between(since, until) if span.is_open(one.at)]
-        transactions = sum(one.count for one in rows)
-        conversion = transactions / came_in if came_in else None
-        return SoldFigures(transactions, _amount(rows), conversion)
-
+    sold = SoldIn(sales, hours).between
     total = over_doors(doors, _IN)
     entered = total.value if total is not None and total.is_complete else None
     entered_before = None

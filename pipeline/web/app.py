@@ -1,6 +1,5 @@
 """The application: its routes, within one frame, and its pages."""
 
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,8 +48,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     people.router,
     push.router,
     session.router,
-    sharing.router,
     oidc.router,
+    sharing.router,
     site.router,
     backgrounds.router,
     editing.router,
@@ -94,6 +93,9 @@ _NOT_BUILT = (
 )
 
 
+_MADE: Final[dict[tuple[int, ...], tuple[tuple[APIRouter, ...], tuple[BaseRoute, ...]]]] = {}
+
+
 def create_app(state: WebState) -> FastAPI:
     """The application over this state."""
     app = _with_routes()
@@ -130,7 +132,7 @@ def permission_of(route: BaseRoute | RouteContext) -> Permission | None:
 
 def _with_routes() -> FastAPI:
     app = _bare()
-    app.router.routes.extend(_routes(_SameRouters(ROUTERS)))
+    app.router.routes.extend(_routes(ROUTERS))
     add_error_handlers(app)
     return app
 
@@ -141,19 +143,16 @@ def _bare() -> FastAPI:
     return app
 
 
-class _SameRouters(tuple[APIRouter, ...]):
-    """Routers that are the same as others if they are those very ones: they have no hash."""
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _SameRouters) and [*map(id, self)] == [*map(id, other)]
-
-    def __hash__(self) -> int:
-        return hash(tuple(map(id, self)))
-
-
-@cache
-def _routes(routers: _SameRouters) -> tuple[BaseRoute, ...]:
+def _routes(routers: tuple[APIRouter, ...]) -> tuple[BaseRoute, ...]:
     """All routes, which know nothing of the state: made once, as it takes longer than the rest."""
+    # By identity, which the routers keep as long as they are held here: they have no hash.
+    key = tuple(map(id, routers))
+    if key not in _MADE:
+        _MADE[key] = (routers, _new_routes(routers))
+    return _MADE[key][1]
+
+
+def _new_routes(routers: tuple[APIRouter, ...]) -> tuple[BaseRoute, ...]:
     app = _bare()
     for router in routers:
         app.include_router(router, prefix=API)

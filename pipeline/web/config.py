@@ -406,13 +406,6 @@ class WebConfig(Config):
     proxy: WebProxyConfig | None = Field(
         None, description="The proxy that people come through, and perhaps sign in at."
     )
-    share: WebShareConfig | None = Field(
-        None,
-        description=(
-            "Lets operators make links that show one picture or clip to whoever has them, without "
-            "signing in; without it there are none, and none opens."
-        ),
-    )
     oidc: WebOidcConfig | None = Field(
         None, description="The provider of OpenID Connect that people may sign in at."
     )
@@ -426,6 +419,13 @@ class WebConfig(Config):
     push: WebPushConfig | None = Field(
         None,
         description="Tell browsers of events, also while no page is open; off without it.",
+    )
+    share: WebShareConfig | None = Field(
+        None,
+        description=(
+            "Lets operators make links that show one picture or clip to whoever has them, without "
+            "signing in; without it there are none, and none opens."
+        ),
     )
     frame_ancestors: list[str] = Field(
         default_factory=list,

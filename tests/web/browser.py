@@ -32,6 +32,16 @@ _RUN_AXE = """async (rules) => {
   }));
 }"""
 
+_RECOLOURED = """async () => {
+  // A quiet page has no frame, without which nothing is drawn anew.
+  for (let frame = 0; frame < 2; frame++) {
+    await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+    for (const one of document.getAnimations()) {
+      if (one instanceof CSSTransition) one.finish();
+    }
+  }
+}"""
+
 in_browser = pytest.mark.skipif(
     CHROMIUM is None or not (PAGES / "index.html").is_file() or not _AXE.is_file(),
     reason="needs the built pages and a browser: make web, apt-get install chromium",
@@ -142,3 +152,9 @@ def assert_accessible(page: Page) -> None:
     assert found == [], "\n".join(f"{one['id']}: {one['help']} {one['nodes']}" for one in found)
     wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert wider <= 0, f"{page.url} is {wider} px wider than its window"
+
+
+def recolour(page: Page, *, dark: bool) -> None:
+    """Change between light and dark, and wait until all of the page has the other colours."""
+    page.emulate_media(color_scheme="dark" if dark else "light")
+    page.evaluate(_RECOLOURED)

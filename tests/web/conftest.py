@@ -1,11 +1,13 @@
 """A browser, pages that have to behave, and a deployment that has run."""
 
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
+from tests.reports import weeks
 from tests.web import browser as browsers
 from tests.web import product as products
 from tests.web.browser import NewPage
@@ -31,3 +33,11 @@ def new_page(browser: Browser) -> Iterator[NewPage]:
 def product(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a deployment that has run; whoever changes something takes a copy of it."""
     return products.made(tmp_path_factory.mktemp("product"))
+
+
+@pytest.fixture(scope="session")
+def two_weeks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of a shop from Monday to the second Saturday; to be copied, not to be changed."""
+    path = tmp_path_factory.mktemp("two_weeks") / "weeks.db"
+    weeks.filled(f"sqlite:///{path}", (date(2026, 11, 9), date(2026, 11, 21))).close()
+    return path

@@ -40,8 +40,10 @@ WALK = [
 ]
 
 ASKED = [0.4, 0.4, 0.5, 0.6]
-ANSWERS = {"people": WALK, "visitor": [[ASKED]]}
-"""What the engine says, frame after frame, and about what a visitor looks for."""
+ANSWERS = {"people": WALK, "visitor": [[ASKED]], "red-bag": [[ASKED]]}
+"""What the engine says, frame after frame, about what a visitor looks for, and about the task that
+is made of it.
+"""
 
 
 @cache

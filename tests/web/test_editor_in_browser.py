@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -120,4 +121,52 @@ def test_a_point_is_moved_by_a_finger(product: Path, new_page: NewPage) -> None:
         touch("touchEnd")
         expect(page.locator(".edit-loupe")).to_have_count(0)
         expect(point).not_to_have_accessible_name(re.compile(r"0\.500, 0\.174"))
+        assert_accessible(page)
+
+
+def test_what_would_be_new_is_looked_at_and_a_limit_is_chosen(
+    product: Path, new_page: NewPage, tmp_path: Path
+) -> None:
+    """A crossing of the list shows its path and picture; how right it is; a limit by its events."""
+    file = copy_of(product, tmp_path / "copy")
+    with application(file) as app:
+        listed: dict[str, Any] = {"camera": "plaza", "rule": "middle", "limit": 200}
+        crossings = app.client.get("/events", params=listed).json()["events"]
+        app.client.post("/reviews", json={"ids": [one["id"] for one in crossings]})
+        page = new_page()
+        page.goto(f"{app.url}/edit/plaza")
+        page.get_by_role("button", name="Line middle").first.click()
+        page.get_by_role("button", name=re.compile("Line middle, start")).focus()
+        for _ in range(3):
+            page.keyboard.press("Shift+ArrowLeft")
+        middle = page.locator("[data-rule=middle]")
+        expect(middle).to_contain_text(f"Rests upon {len(crossings)} labelled events.")
+        expect(middle).to_contain_text("Nobody said that anything was missed.")
+        expect(middle.get_by_role("row", name="Precision")).to_contain_text("100")
+        crossing = middle.locator(".edit-crossings")
+        expect(crossing.locator("summary")).to_have_text(
+            re.compile(r"[1-9]\d* of \d+ events differ")
+        )
+        if crossing.get_attribute("open") is None:
+            crossing.locator("summary").click()
+        first = crossing.get_by_role("listitem").first.get_by_role("button")
+        expect(first).to_contain_text(re.compile(r"\d:\d\d:\d\d"))
+        (time,) = re.findall(r"\d\d:\d\d:\d\d", first.inner_text())
+        behind = page.locator("[data-shown-track]")
+        expect(behind).to_have_count(0)
+        first.click()
+        expect(first).to_have_attribute("aria-pressed", "true")
+        expect(behind).to_have_count(1)
+        (track,) = re.findall(r"track (\d+)", first.inner_text())
+        expect(behind).to_have_attribute("data-shown-track", track)
+        expect(page.get_by_text(re.compile(rf"Picture of .*{time[:5]}"))).to_be_visible()
+        assert_accessible(page)
+        page.get_by_role("tab", name=re.compile("Rules")).click()
+        page.get_by_role("button", name=re.compile("^crowd")).first.click()
+        dialog = page.get_by_role("dialog")
+        mark = dialog.get_by_role("slider", name="more than")
+        expect(mark).to_have_attribute("aria-valuetext", re.compile(r"at 1: \d+ events"))
+        mark.press("ArrowRight")
+        expect(mark).to_have_attribute("aria-valuetext", re.compile(r"at 2: \d+ events"))
+        expect(dialog.get_by_role("textbox", name="more than")).to_have_value("2")
         assert_accessible(page)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.cli.commands import moonwatch
 from tests.web.applications import Application, application
 from tests.web.browser import PHONE, NewPage, assert_accessible, in_browser
 from tests.web.live import camera, deployment, running
@@ -111,3 +112,28 @@ def test_a_kiosk_has_no_controls(app: Application, new_page: NewPage) -> None:
     assert page.get_by_role("button").count() == 0
     assert page.get_by_role("navigation").count() == 0
     assert_accessible(page)
+
+
+def test_a_question_becomes_a_rule(app: Application, new_page: NewPage) -> None:
+    """The picture is asked, and what the answer proposes is saved and is what `check` accepts."""
+    page = new_page()
+    page.goto(f"{app.url}/live?camera=door")
+    shown(page, "door")
+    page.get_by_label("In words").fill("red bag")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    page.get_by_role("link", name="Make it a rule").click()
+    expect(page).to_have_url(re.compile(r"/edit/door\?.*words=red\+bag"))
+    expect(page.get_by_text("not saved")).to_be_visible()
+    page.get_by_role("button", name="Save…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("red bag")
+    dialog.get_by_role("button", name="Save and apply").click()
+    expect(dialog.get_by_role("button", name="Save and apply")).to_have_count(0)
+    file = app.state.file.path
+    code, told, errors = moonwatch("check", file)
+    assert code == 0, errors
+    assert "valid" in told
+    camera_ = app.client.get("/edit/cameras/door").json()
+    (task,) = [name for name, one in camera_["tasks"].items() if one.get("detect") == "red bag"]
+    (rule,) = [one for one in camera_["rules"].values() if one["of"] == task]
+    assert (rule["type"], rule["line"]) == ("line_crossing", "middle")

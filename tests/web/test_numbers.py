@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -24,8 +25,13 @@ from pipeline.reports.export import counts
 from pipeline.reports.figures import figures
 from pipeline.reports.making import made
 from pipeline.reports.periods import period
+from pipeline.reports.sales import read_sales
 from pipeline.testing import ManualClock
+from pipeline.web.access.permissions import Permission
 from pipeline.web.access.visitor import Visitor
+from pipeline.web.numbers.choosing import ChosenTime, RuleName
+from pipeline.web.numbers.series import SeriesWish
+from pipeline.web.numbers.sold import sites_sold
 from tests.reports import weeks
 from tests.reports.weeks import at
 from tests.web.applications import Application, application
@@ -36,11 +42,12 @@ NOT_YET = {"first": "2026-11-24", "last": "2026-11-24"}
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def file(two_weeks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shop with two weeks of numbers, an audit and an edit."""
     folder = tmp_path_factory.mktemp("numbers")
     url = f"sqlite:///{folder / 'weeks.db'}"
-    store = weeks.filled(url, DAYS)
+    shutil.copy(two_weeks, folder)
+    store = weeks.filled(url, (DAYS[1], DAYS[1]))
     store.commit(
         Commit(edits=[RuleEdit("plaza", "middle", at("2026-11-18T11:00"), "edited", "line moved")])
     )
@@ -426,6 +433,55 @@ def test_a_viewer_sees_numbers_of_his_cameras_alone(tmp_path: Path) -> None:
         app.doors.who = Visitor.of_role("nobody", Role.VIEWER, [])
         assert got(app.client.get("/numbers"))["series"] == []
         assert got(app.client.get("/today"))["sites"] == []
+
+
+def test_conversion_over_time_is_that_of_the_report(
+    file: Path, store: SqlStore, tmp_path: Path
+) -> None:
+    """By day, of known opening time alone; a visitor of some cameras is told nothing of it."""
+    till = tmp_path / "till.csv"
+    days = [f"2026-11-{day}" for day in range(16, 22)]
+    till.write_text(
+        "time,count,amount\n" + "".join(f"{day} 11:30,10,125.5\n" for day in days),
+        encoding="utf-8",
+    )
+    path = tmp_path / "shop.yaml"
+    text = file.read_text(encoding="utf-8")
+    path.write_text(text.replace("country: DE,", f'country: DE, sales: "{till}",'), "utf-8")
+    shop = load(path, [])
+    week = period("week", "2026-W47", LATER, shop.site.opening_hours)
+    sales = read_sales(till, weeks.ZONE)
+    report = figures(shop, store.history, week, LATER, sales=sales).sales
+    assert report is not None
+    asked = {"first": "2026-11-16", "last": "2026-11-22"}
+    with application(path, clock=ManualClock(LATER)) as app:
+        told = got(app.client.get("/numbers", params={**asked, "step": "1d"}))["sold"]
+        hours = got(app.client.get("/numbers", params={**asked, "step": "1h"}))["sold"]
+        none = got(app.client.get("/numbers", params={**asked, "rule": "plaza/crowded"}))["sold"]
+        till.write_text("when\n1\n", encoding="utf-8")
+        failed = got(app.client.get("/numbers", params=asked))["sold"]
+    wish = SeriesWish(
+        [RuleName("plaza", "middle")], ChosenTime(at("2026-11-16T00:00"), LATER), "1d"
+    )
+    some = Visitor("Vera", frozenset({Permission.MEASURE}), cameras=frozenset({"plaza"}))
+    assert sites_sold(shop, store.history, some, wish, LATER) == []
+    assert none == []
+    assert "no column `time`" in failed[0]["problem"]
+    assert str(tmp_path) not in failed[0]["problem"]
+    [one] = told
+    assert one["doors"] == ["plaza/middle", "plaza/across"]
+    assert one["transactions"] == [day.transactions for day in report.by_day]
+    assert one["conversion"] == [
+        None if day.conversion is None else pytest.approx(day.conversion) for day in report.by_day
+    ]
+    assert one["conversion"][1] is None  # three hours of Tuesday are not known
+    assert one["conversion"][0] is not None
+    assert one["total_transactions"] == report.total.transactions == 60
+    assert one["total_amount"] == report.total.amount
+    assert one["total_conversion"] == (
+        None if report.total.conversion is None else pytest.approx(report.total.conversion)
+    )
+    assert [value for value in hours[0]["transactions"] if value] == [10] * 6
 
 
 @pytest.mark.parametrize(("missing", "is_complete"), [((), True), ((4, 5, 6), False)])

@@ -1,13 +1,14 @@
 """Today, numbers and health in a real browser."""
 
 import re
+import shutil
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from connectors.stores.sql import SqlStore
 from pipeline.core.people import Role
 from pipeline.core.store import Undelivered
 from pipeline.testing import ManualClock
@@ -22,11 +23,12 @@ WITH_SINK = 'sinks: {hook: {type: webhook, url: "http://127.0.0.1:9/in"}}\n'
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def file(two_weeks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shop with two weeks of numbers, three hours of them missing, and a sink that refused."""
     folder = tmp_path_factory.mktemp("shop")
     url = f"sqlite:///{folder / 'weeks.db'}"
-    store = weeks.filled(url, (date(2026, 11, 9), date(2026, 11, 21)))
+    shutil.copy(two_weeks, folder)
+    store = SqlStore(url)
     store.register_sinks(["hook"], ["hook"])
     first = store.events_after(0, 1)[0]
     store.advance("hook", 1, [Undelivered("hook", 1, first.event.record_id, "[410] gone", 1)])

@@ -39,6 +39,7 @@ from pipeline.web.numbers.series import (
     site_grid,
     site_sums,
 )
+from pipeline.web.numbers.sold import SiteSold, sites_sold
 from pipeline.web.problems import WebError
 from pipeline.web.state import State, WebState
 
@@ -97,6 +98,8 @@ class NumbersAnswer(BaseModel):
     sites: list[SiteGrid]
     series: list[RuleSeries]
     sums: list[SiteSeries]
+    sold: list[SiteSold]
+    """Of the sites of these rules that have a file of sales, and a door among these rules."""
     edits: list[EditMark]
     before: NumbersBefore | None
     """The time before, where it was asked for."""
@@ -145,6 +148,7 @@ def numbers(
             sites=[site_grid(site, wish, now) for site in sites.values()],
             series=series,
             sums=site_sums(series),
+            sold=sites_sold(deployment, history, visitor, wish, now),
             edits=edit_marks(history, rules, time),
             before=numbers_before(deployment, history, state.store.audits, wish, now)
             if before

@@ -185,7 +185,7 @@ def site_grid(site: SiteConfig, wish: SeriesWish, now: float) -> SiteGrid:
     hours = site.opening_hours
     opened = OpenSpan.of(hours, wish.time.since, wish.time.until + 2 * 86_400.0)
     found = []
-    for step in _steps(site, wish):
+    for step in steps_of(site, wish):
         until = min(step.until, now)
         minutes = max(0.0, until - step.since) / BUCKET_S
         if wish.only_open:
@@ -226,7 +226,7 @@ def rule_series(
     """What a rule has measured in each step; raises StoreError."""
     site = deployment.site_of(one.camera)
     rule = deployment.cameras[one.camera].rules[one.rule]
-    grid = list(_steps(site, wish))
+    grid = list(steps_of(site, wish))
     since, until = (grid[0].since, grid[-1].until) if grid else (wish.time.since, wish.time.since)
     opened = OpenSpan.of(site.opening_hours, since, until)
     minutes = [
@@ -328,7 +328,8 @@ def _noted(audit: Audit | None) -> AuditNote | None:
     return None if audit is None else audit_note(audit)
 
 
-def _steps(site: SiteConfig, wish: SeriesWish) -> Iterator[TimeStep]:
+def steps_of(site: SiteConfig, wish: SeriesWish) -> Iterator[TimeStep]:
+    """The steps of a period on a site's clock."""
     for step in steps(site.opening_hours, wish.step, wish.time.since, wish.time.until):
         if wish.ends is None or step.until <= wish.ends:
             yield step

@@ -310,15 +310,21 @@ class PushDesk:
         turn, now, signer = _SentInTurn(), self._clock.now(), self.signer(config)
         at_once = asyncio.Semaphore(_AT_ONCE)
 
-        async def send(letter: PushLetter, device: PushDevice, event: Event) -> None:
-            left_s = letter.made_at + TOO_OLD_S - now
-            said, topic = self._message(event, device), event.id
-            async with at_once:
-                reply = await self._post(config, signer, device, said, topic, left_s)
-            self._settle(turn, letter, device, reply)
+        async def send(device: PushDevice, some: Sequence[tuple[PushLetter, Event]]) -> None:
+            # One after the other: an end that overtook its beginning would be replaced by it.
+            rests_until: float | None = None
+            for letter, event in some:
+                if rests_until is not None:
+                    turn.again.append(replace(letter, next_at=rests_until))
+                    continue
+                left_s = letter.made_at + TOO_OLD_S - now
+                said, topic = self._message(event, device), event.id
+                async with at_once:
+                    reply = await self._post(config, signer, device, said, topic, left_s)
+                rests_until = self._settle(turn, letter, device, reply)
 
-        sending = []
-        for letter in due:
+        sending: dict[str, list[tuple[PushLetter, Event]]] = {}
+        for letter in sorted(due, key=lambda one: one.position):
             device = known.devices.get(letter.device)
             event = self._event(letter.position)
             if device is None:
@@ -328,13 +334,14 @@ class PushDesk:
             elif not _sees(known.visitor(device), event):
                 turn.end(letter, PushOutcome.FORBIDDEN)
             else:
-                sending.append(send(letter, device, event))
-        await asyncio.gather(*sending)
+                sending.setdefault(device.id, []).append((letter, event))
+        await asyncio.gather(*(send(known.devices[one], some) for one, some in sending.items()))
         return turn.step()
 
     def _settle(
         self, turn: _SentInTurn, letter: PushLetter, device: PushDevice, reply: PushReply | str
-    ) -> None:
+    ) -> float | None:
+        """Note what became of a message; until when the device is left alone, if it failed."""
         now = self._clock.now()
         status = None if isinstance(reply, str) else reply.status
         if status is not None and 200 <= status < 300:
@@ -353,10 +360,12 @@ class PushDesk:
                 turn.end(letter, PushOutcome.TOO_OLD)
             else:
                 turn.again.append(replace(letter, next_at=next_at, tries=letter.tries + 1))
+            return next_at
         else:
             turn.end(letter, PushOutcome.REFUSED)
             trouble = reply if isinstance(reply, str) else _refused(reply)
             turn.devices[device.id] = replace(device, trouble=trouble)
+        return None
 
     async def _post(
         self,

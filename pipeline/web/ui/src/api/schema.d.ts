@@ -2469,6 +2469,8 @@ export interface components {
             series: components["schemas"]["RuleSeries"][];
             /** Sums */
             sums: components["schemas"]["SiteSeries"][];
+            /** Sold */
+            sold: components["schemas"]["SiteSold"][];
             /** Edits */
             edits: components["schemas"]["EditMark"][];
             before: components["schemas"]["NumbersBefore"] | null;
@@ -3603,6 +3605,32 @@ export interface components {
             coverage: number[];
             /** Total */
             total: number | null;
+        };
+        /**
+         * SiteSold
+         * @description What was sold while a site was open, by step; None where it is not known.
+         */
+        SiteSold: {
+            /** Site */
+            site: string;
+            /** Problem */
+            problem: string | null;
+            /** Doors */
+            doors: string[];
+            /** Transactions */
+            transactions: (number | null)[];
+            /** Conversion */
+            conversion: (number | null)[];
+            /** Known */
+            known: (number | null)[];
+            /** Total Transactions */
+            total_transactions: number | null;
+            /** Total Amount */
+            total_amount: number | null;
+            /** Total Conversion */
+            total_conversion: number | null;
+            /** Total Known */
+            total_known: number;
         };
         /**
          * SoldOfDay

@@ -29,7 +29,8 @@ export function Why({ detail }: { detail: EventDetail }) {
               <span>{t(`events.measure.${one.measured}`)}</span>
               <Bar value={one.value} limit={one.limit} />
               <span class="limits-words">
-                {valueOf(one.value, one)} <span class="muted">/ {one.limit_name} {valueOf(one.limit, one)}</span>
+                {valueOf(one.value, one)}{" "}
+                <span class="muted">/ {t("events.why.limit", { limit: valueOf(one.limit, one) })}</span>
               </span>
             </li>
           ))}

@@ -33,6 +33,7 @@ import {
 } from "./lines.ts";
 import { countAddress, eventsAddress } from "./links.ts";
 import { openStep } from "./opening.ts";
+import { SoldCard } from "./sold_card.tsx";
 import { StepTable } from "./step_table.tsx";
 import { texts } from "./texts.ts";
 import { beforeText, ENOUGH, measureName, shareText, typeName, valueText } from "./words.ts";
@@ -152,6 +153,16 @@ function Found({ answer, zone }: { answer: Answer; zone: string }) {
       {isUnknown && <NothingKnown answer={answer} zone={zone} />}
       {groups.map((group) => (
         <GroupCard key={group.key} answer={answer} group={group} zone={zone} />
+      ))}
+      {answer.sold.map((sold) => (
+        <SoldCard
+          key={sold.site}
+          answer={answer}
+          sold={sold}
+          zone={zone}
+          period={periodText(answer, zone)}
+          onSpan={(span) => openStep(answer, snapped(span, stepsOf(answer)))}
+        />
       ))}
       {edits.length > 0 && (
         <Card title={t("numbers.edits")}>

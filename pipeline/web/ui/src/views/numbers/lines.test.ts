@@ -9,6 +9,8 @@ import {
   linesOf,
   sharesBefore,
   siteLinesOf,
+  soldOnGrid,
+  soldUnknown,
   stepsOf,
   unknownSpans,
 } from "./lines.ts";
@@ -68,6 +70,7 @@ function answer(series: ReturnType<typeof rule>[], more: Partial<Answer> = {}): 
     newest: null,
     sites: [{ site: "Shop", timezone: "UTC", has_hours: false, steps, days: [] }],
     series,
+    sold: [],
     sums: [],
     edits: [],
     before: null,
@@ -170,4 +173,22 @@ test("the time before has gaps of its own, and nothing where there was no such h
   assert.deepEqual(lineBefore(found, line, 0.9)?.values, [5, null, null]);
   assert.deepEqual(sharesBefore(found), [1, 0.1, null]);
   assert.equal(lineBefore(answer(series), line, 0.9), null);
+});
+
+test("conversion is hatched by its doors, where the site is open", () => {
+  const sold = {
+    site: "Shop",
+    problem: null,
+    doors: ["a/in"],
+    transactions: [1, 1, null],
+    conversion: [0.25, null, null],
+    known: [1, 0.5, null],
+    total_transactions: 2,
+    total_amount: null,
+    total_conversion: null,
+    total_known: 0.75,
+  };
+  const found = answer([rule("a", [60, 60, 30, 0], [IN, OUT])], { sold: [sold] });
+  assert.deepEqual(soldOnGrid(found, sold), [25, null, null]);
+  assert.deepEqual(soldUnknown(found, sold, 0.9), [{ since: HOUR, until: 2 * HOUR }]);
 });

@@ -113,6 +113,24 @@ function spread(answer: Answer, site: string, values: readonly (number | null)[]
   return shared.map((step) => by.get(step.since) ?? null);
 }
 
+/** Sales per hundred who came in, on the shared steps. */
+export function soldOnGrid(answer: Answer, sold: components["schemas"]["SiteSold"]) {
+  const values = spread(answer, sold.site, sold.conversion);
+  return values.map((value) => (value === null ? null : value * 100));
+}
+
+/** Open steps of which too little is known of a door, chosen or not. */
+export function soldUnknown(
+  answer: Answer,
+  sold: components["schemas"]["SiteSold"],
+  enough: number,
+): Span[] {
+  const shares = spread(answer, sold.site, sold.known);
+  return stepsOf(answer)
+    .filter((_, index) => (shares[index] ?? 1) < enough)
+    .map((step) => ({ since: step.since, until: Math.min(step.until, answer.now) }));
+}
+
 function nearest(steps: readonly Span[], at: number): number {
   let found = steps[0]?.since ?? 0;
   for (const step of steps) if (Math.abs(step.since - at) < Math.abs(found - at)) found = step.since;
