@@ -1449,6 +1449,19 @@ export interface components {
             rule: string;
         };
         /**
+         * ClipTally
+         * @description What a person counted in a clip: by direction, or as one number; nothing of either where it
+         *     cannot be told.
+         */
+        ClipTally: {
+            /** Inwards */
+            inwards?: number | null;
+            /** Outwards */
+            outwards?: number | null;
+            /** Number */
+            number?: number | null;
+        };
+        /**
          * ComingChange
          * @description What somebody asked for and does not hold yet.
          */
@@ -1499,7 +1512,7 @@ export interface components {
             name: string;
             /** Is Judged */
             is_judged: boolean;
-            tally: components["schemas"]["Tally"] | null;
+            tally: components["schemas"]["ClipTally"] | null;
         };
         /**
          * CountFigure
@@ -3737,19 +3750,6 @@ export interface components {
             rules: components["schemas"]["SwitchedRule"][];
         };
         /**
-         * Tally
-         * @description What a person counted in a clip: by direction, or as one number; nothing of either where it
-         *     cannot be told.
-         */
-        Tally: {
-            /** Inwards */
-            inwards?: number | null;
-            /** Outwards */
-            outwards?: number | null;
-            /** Number */
-            number?: number | null;
-        };
-        /**
          * TermSaid
          * @description One thing that the file says of the rule.
          */
@@ -4468,7 +4468,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Tally"];
+                "application/json": components["schemas"]["ClipTally"];
             };
         };
         responses: {
