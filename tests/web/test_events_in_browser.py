@@ -199,7 +199,7 @@ def test_the_panel_shows_everything(shown: tuple[Application, SqlStore], new_pag
     assert (said.kind, said.remark, said.happening) == ("false", "a shadow", ids[0])
     page.keyboard.press("j")
     expect(page.get_by_role("dialog", name="Person stayed 1 min 15 s at counter")).to_be_visible()
-    expect(page.get_by_text("1 min 15 s / longer_than 30 s")).to_be_visible()
+    expect(page.get_by_text("1 min 15 s / limit 30 s")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
     assert "event=" not in page.url
