@@ -43,14 +43,21 @@ def modules() -> tuple[Module, ...]:
     return tuple(found)
 
 
-def imports_of(module: Module) -> Iterator[Import]:
+@cache
+def imports_of(module: Module) -> tuple[Import, ...]:
     """The imports of our own modules, each `from a import b` as `a.b` where that is a module."""
-    known = {other.name for other in modules()}
+    found = []
     for node, inside, typing in _walk(module.tree, inside=False, typing=False):
         for name in _names(node):
             if name.split(".")[0] in PACKAGES:
-                target = name if name in known else name.rpartition(".")[0]
-                yield Import(module.name, target, inside, typing)
+                target = name if name in _known() else name.rpartition(".")[0]
+                found.append(Import(module.name, target, inside, typing))
+    return tuple(found)
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(module.name for module in modules())
 
 
 def _walk(node: ast.AST, *, inside: bool, typing: bool) -> Iterator[tuple[ast.AST, bool, bool]]:
