@@ -619,6 +619,22 @@ push_keys = sa.Table(
     sa.Column("key", sa.Text, nullable=False),
 )
 
+_written: dict[tuple[str, str], tuple[str, ...]] = {}
+"""What makes a table, by dialect and name: to write it takes far longer than to run it."""
+
+
+def _create(connection: sa.Connection, table: sa.Table) -> None:
+    """Make a table that is not there, and its indexes."""
+    key = (connection.dialect.name, table.name)
+    if key not in _written:
+        indexes = sorted(table.indexes, key=lambda one: str(one.name))
+        made: list[sa.schema.ExecutableDDLElement] = [sa.schema.CreateTable(table)]
+        made += map(sa.schema.CreateIndex, indexes)
+        _written[key] = tuple(str(one.compile(dialect=connection.dialect)) for one in made)
+    for statement in _written[key]:
+        connection.exec_driver_sql(statement)
+
+
 Migration = Callable[[sa.Connection], None]
 
 
@@ -646,8 +662,11 @@ def prepare(
     Runs inside the caller's transaction, so that a failure leaves what was there.
     """
     newest = 1 + len(migrations)
-    if not sa.inspect(connection).has_table(version.name):
-        _tables.create_all(connection)
+    there = set(sa.inspect(connection).get_table_names())
+    if version.name not in there:
+        for table in _tables.sorted_tables:
+            if table.name not in there:
+                _create(connection, table)
         make_views(connection)
         connection.execute(version.insert().values(version=newest))
         return
@@ -666,7 +685,8 @@ def prepare(
         passages, reviews, remarks, shared_links,
         push_devices, push_wishes, push_letters, push_told, push_outcomes, push_desk, push_keys,
     ):  # fmt: skip
-        table.create(connection, checkfirst=True)
+        if table.name not in there:
+            _create(connection, table)
     # Whether it is there cannot be asked: it is of an expression.
     connection.execute(sa.schema.CreateIndex(by_happening, if_not_exists=True))
     for migrate in migrations[found - 1 :]:
