@@ -555,7 +555,7 @@ class StoreContract(abc.ABC):
             thread.start()
         for thread in threads:
             thread.join()
-        assert failures == []
+        assert not failures, failures
         assert len(numbers(open_again())) == 4
 
     def test_a_clip_is_wanted_with_its_events(self, store: Store) -> None:

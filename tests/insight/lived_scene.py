@@ -303,7 +303,8 @@ class Place:
 
     def give_up_waiting(self) -> None:
         """What is missing by now never comes."""
-        for _ in range(3):
+        # Each step gives up on the frame that is awaited then; no life lacks more of them.
+        for _ in range(8):
             self.clock.advance(3.0)
             self.processor.step(0.0)
         self.deliver()
