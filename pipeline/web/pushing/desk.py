@@ -48,8 +48,10 @@ logger = logging.getLogger(__name__)
 TOO_OLD_S: Final = 3600.0
 """What could not be told for so long is not told any more."""
 _EVERY_S, _EVERY_S_FOR_NOBODY = 1.0, 15.0
-# As long as a turn may take, with as many messages at most: what is taken over is not sent twice.
+# A turn begins no message after _ENOUGH_S, and each has a deadline, so that a turn ends within its
+# claim: what is taken over by another process is not sent twice.
 _CLAIM_S, _CLAIM_AGAIN_S = 40.0, 10.0
+_ENOUGH_S = 10.0
 _AT_ONCE, _IN_A_TURN = 8, 16
 _EVENTS_AT_ONCE = 200
 _FIRST_REST_S, _LONGEST_REST_S = 10.0, 900.0
@@ -309,11 +311,15 @@ class PushDesk:
     ) -> PushStep:
         turn, now, signer = _SentInTurn(), self._clock.now(), self.signer(config)
         at_once = asyncio.Semaphore(_AT_ONCE)
+        # A slow service must not hold a turn beyond its claim; what is left stays due.
+        enough_at = self._clock.monotonic() + _ENOUGH_S
 
         async def send(device: PushDevice, some: Sequence[tuple[PushLetter, Event]]) -> None:
             # One after the other: an end that overtook its beginning would be replaced by it.
             rests_until: float | None = None
             for letter, event in some:
+                if self._clock.monotonic() >= enough_at or device.id in turn.gone:
+                    break
                 if rests_until is not None:
                     turn.again.append(replace(letter, next_at=rests_until))
                     continue
