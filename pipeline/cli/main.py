@@ -68,7 +68,7 @@ EXTRAS["user"] = "web"
 """Commands that need more than the core install, and the extras that install it."""
 LIBRARIES = {
     "render": ("supervision",),
-    "models": ("huggingface_hub", "torch"),
+    "models": ("huggingface_hub",),
     "serve": ("torch", "fastapi"),
     "web": ("fastapi", "pwdlib"),
     "user": ("fastapi", "pwdlib"),
