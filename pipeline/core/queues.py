@@ -44,7 +44,10 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """How many jobs wait for an engine, and since when (UTC seconds of the oldest frame)."""
+    """How many jobs wait for an engine, and since when (UTC seconds of the oldest live frame).
+
+    When a recording was taken says nothing of how long its frames wait: they do not count for it.
+    """
 
     length: int
     oldest: float | None

@@ -130,7 +130,7 @@ class Lately:
                 jobs.get(name, 0),
                 batched.get(name, 0),
                 int(waiting[name,]) if (name,) in waiting else None,
-                round(oldest.get((name,), 0.0), 3) if waiting.get((name,)) else None,
+                round(oldest[name,], 3) if waiting.get((name,)) and (name,) in oldest else None,
             )
             for name in names
         }

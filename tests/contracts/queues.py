@@ -12,7 +12,7 @@ from pipeline.core.jobs import (
     failed_result,
     result_of,
 )
-from pipeline.core.queues import Claim, Queues
+from pipeline.core.queues import Backlog, Claim, Queues
 from pipeline.testing import patience, wait_until
 from tests.contracts.queue_tools import (
     ENGINE,
@@ -158,15 +158,19 @@ class JobContract(BuiltQueues):
         assert queues.shelf.fetch("yard", "run-1", 0) is None
 
     def test_backlog_tells_length_and_oldest(self, queues: Queues) -> None:
-        """What waits is reported by engine, with the time of its oldest frame."""
+        """What waits is reported by engine, with the time of its oldest live frame.
+
+        A recording was taken long ago, however short it waits.
+        """
+        queues.jobs.put(a_job("film", ordinal=1), 0)
+        assert queues.jobs.backlog()[ENGINE] == Backlog(1, None)
         for ordinal in (5, 6):
-            queues.jobs.put(a_job(ordinal=ordinal), 0)
+            queues.jobs.put(a_job(ordinal=ordinal, live=True), 0)
         backlog = queues.jobs.backlog()[ENGINE]
-        assert backlog.length == 2
+        assert backlog.length == 3
         assert backlog.oldest == pytest.approx(a_job(ordinal=5).frame.captured_at, abs=0.01)
-        finish(queues, queues.jobs.claim(ENGINE, 2, SOON_S))
-        assert queues.jobs.backlog()[ENGINE].length == 0
-        assert queues.jobs.backlog()[ENGINE].oldest is None
+        finish(queues, queues.jobs.claim(ENGINE, 3, SOON_S))
+        assert queues.jobs.backlog()[ENGINE] == Backlog(0, None)
 
     def test_many_workers_share_jobs_without_doubling(self, queues: Queues) -> None:
         """Three workers and one sampler at once: each job is handed out exactly once."""

@@ -311,8 +311,9 @@ class MemoryJobs:
             self._end_leases()
             backlog = {}
             for engine, lanes in self._lanes.items():
-                times = [e.job.frame.captured_at for lane in lanes.values() for e in lane.waiting]
-                backlog[engine] = Backlog(len(times), min(times, default=None))
+                jobs = [entry.job for lane in lanes.values() for entry in lane.waiting]
+                times = [job.frame.captured_at for job in jobs if job.live]
+                backlog[engine] = Backlog(len(jobs), min(times, default=None))
             return backlog
 
     def dead_letters(self) -> Sequence[DeadLetter]:

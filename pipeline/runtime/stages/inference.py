@@ -194,6 +194,11 @@ class InferenceStage:
         metrics, clock = self._context.metrics, self._context.clock
         for name in self._at_work:
             backlog = waiting.get(name, Backlog(0, None))
-            age = 0.0 if backlog.oldest is None else max(0.0, clock.now() - backlog.oldest)
             metrics.queue_length.labels(name).set(backlog.length)
+            if backlog.length and backlog.oldest is None:
+                # Of recordings alone it is not known, which is not none.
+                with suppress(KeyError):
+                    metrics.queue_oldest_seconds.remove(name)
+                continue
+            age = 0.0 if backlog.oldest is None else max(0.0, clock.now() - backlog.oldest)
             metrics.queue_oldest_seconds.labels(name).set(age)

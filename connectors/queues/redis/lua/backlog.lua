@@ -1,4 +1,5 @@
--- What waits, by engine: {engine, length, captured_at of the oldest or ''}... Writes nothing.
+-- What waits, by engine: {engine, length, captured_at of the oldest live one or ''}... Writes
+-- nothing. When a recording was taken says nothing of how long it waits.
 -- uses: key, waiting_in, fields_of, meta_of
 local reply = {}
 for _, engine in ipairs(redis.call('SMEMBERS', key('engines'))) do
@@ -8,7 +9,8 @@ for _, engine in ipairs(redis.call('SMEMBERS', key('engines'))) do
     local total, waiting, last = redis.call('XLEN', stream), 0, ''
     if total > 0 then waiting, last = waiting_in(stream, 'workers', total) end
     length = length + waiting
-    local entry = waiting > 0 and redis.call('XRANGE', stream, '(' .. last, '+', 'COUNT', 1)[1]
+    local is_live = string.sub(lane, #engine + 1, #engine + 6) == ':live:'
+    local entry = is_live and waiting > 0 and redis.call('XRANGE', stream, '(' .. last, '+', 'COUNT', 1)[1]
     local at = entry and meta_of(fields_of(entry)).captured_at
     if tonumber(at) and (not oldest or tonumber(at) < tonumber(oldest)) then oldest = at end
   end
