@@ -1,12 +1,16 @@
 """The store in PostgreSQL keeps the same contracts, in a schema of its own for each test."""
 
+import contextlib
 import itertools
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from connectors.stores import StoreConfig
+from connectors.stores import _schema as schema
 from connectors.stores.sql import SqlStore
 from pipeline.core.accounts import AccountStore
 from pipeline.core.clock import Clock
@@ -37,6 +41,56 @@ def server() -> Iterator[str]:
         yield url
 
 
+@contextlib.contextmanager
+def _database(server: str) -> Iterator[str]:
+    """The URL of an empty database of its own."""
+    import psycopg
+    from psycopg import sql
+
+    name = f"moonwatch_test_{next(_names)}"
+    create, drop = (
+        sql.SQL(f"{verb} DATABASE {{}}").format(sql.Identifier(name)) for verb in ("CREATE", "DROP")
+    )
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(create)
+        yield f"{server.rpartition('/')[0]}/{name}"
+        connection.execute(drop)
+
+
+@pytest.fixture(scope="module")
+def with_tables(server: str) -> Iterator[str]:
+    """A database in which the tables have been made: making them anew takes seconds."""
+    with _database(server) as url:
+        SqlStore(url).close()
+        yield url
+
+
+def _emptied(url: str) -> None:
+    """Takes every row out of the tables, and lets all numbers begin anew."""
+    import psycopg
+    from psycopg import sql
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        names = [
+            name
+            for (name,) in connection.execute(
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+            )
+            if name != schema.version.name
+        ]
+        one_row = sql.SQL(" UNION ALL ").join(
+            sql.SQL("(SELECT {} FROM {} LIMIT 1)").format(sql.Literal(name), sql.Identifier(name))
+            for name in names
+        )
+        filled = [sql.Identifier(name) for (name,) in connection.execute(one_row)]
+        if filled:
+            connection.execute(sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(filled)))
+        connection.execute(
+            "SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false)"
+            " FROM pg_sequences WHERE last_value IS NOT NULL"
+        )
+
+
 class _Postgresql:
     """Opens a database that is empty at a test's start."""
 
@@ -44,22 +98,20 @@ class _Postgresql:
 
     @pytest.fixture(autouse=True)
     def _fresh_database(self, server: str) -> Iterator[None]:
-        import psycopg
-        from psycopg import sql
-
-        name = f"moonwatch_test_{next(_names)}"
-        create, drop = (
-            sql.SQL(f"{verb} DATABASE {{}}").format(sql.Identifier(name))
-            for verb in ("CREATE", "DROP")
-        )
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(create)
-            self.url = f"{server.rpartition('/')[0]}/{name}"
+        with _database(server) as self.url:
             yield
-            connection.execute(drop)
 
 
-class TestStore(_Postgresql, StoreContract):
+class _PostgresqlWithTables(_Postgresql):
+    """Opens a database that has the tables and no rows at a test's start."""
+
+    @pytest.fixture(autouse=True)
+    def _fresh_database(self, with_tables: str) -> None:
+        _emptied(with_tables)
+        self.url = with_tables
+
+
+class TestStore(_PostgresqlWithTables, StoreContract):
     """Keeping and handing out."""
 
     def opened(self, clock: Clock) -> Store:
@@ -76,7 +128,7 @@ class TestStore(_Postgresql, StoreContract):
         return store.history
 
 
-class TestSecondLooks(_Postgresql, SecondLooksContract):
+class TestSecondLooks(_PostgresqlWithTables, SecondLooksContract):
     """What waits and what came of it."""
 
     def opened_store(self, clock: Clock) -> SqlStore:
@@ -84,7 +136,7 @@ class TestSecondLooks(_Postgresql, SecondLooksContract):
         return SqlStore(self.url, clock)
 
 
-class TestAccounts(_Postgresql, AccountsContract):
+class TestAccounts(_PostgresqlWithTables, AccountsContract):
     """Keys and what their requests took."""
 
     def opened_accounts(self) -> tuple[AccountStore, Callable[[], None]]:
@@ -93,7 +145,7 @@ class TestAccounts(_Postgresql, AccountsContract):
         return store.accounts, store.close
 
 
-class TestPeople(_Postgresql, PeopleContract):
+class TestPeople(_PostgresqlWithTables, PeopleContract):
     """Who may sign in, and what they did."""
 
     def opened_people(self, clock: Clock) -> tuple[PeopleStore, Callable[[], None]]:
@@ -102,7 +154,7 @@ class TestPeople(_Postgresql, PeopleContract):
         return store.people, store.close
 
 
-class TestSpending(_Postgresql, SharedSpendingContract):
+class TestSpending(_PostgresqlWithTables, SharedSpendingContract):
     """What engines cost."""
 
     @pytest.fixture(autouse=True)
@@ -118,7 +170,7 @@ class TestSpending(_Postgresql, SharedSpendingContract):
         return self._stores[-1].spending
 
 
-class TestAudits(_Postgresql, AuditsContract):
+class TestAudits(_PostgresqlWithTables, AuditsContract):
     """What persons found out about counts."""
 
     def opened_audited(self, clock: Clock) -> SqlStore:
@@ -126,7 +178,7 @@ class TestAudits(_Postgresql, AuditsContract):
         return SqlStore(self.url, clock)
 
 
-class TestObservations(_Postgresql, ObservationContract):
+class TestObservations(_PostgresqlWithTables, ObservationContract):
     """What was seen."""
 
     noise = "'\\x0778'::bytea"
@@ -143,7 +195,7 @@ class TestObservations(_Postgresql, ObservationContract):
             connection.execute(statement.encode())
 
 
-class TestHistory(_Postgresql, HistoryContract):
+class TestHistory(_PostgresqlWithTables, HistoryContract):
     """Answering questions."""
 
     def kept(self) -> tuple[Store, History]:
@@ -170,6 +222,30 @@ class TestOlder(_Postgresql):
             assert store.history.buckets("plaza", "crowd")[1] == bucket
         finally:
             store.close()
+
+
+class TestNew(_Postgresql):
+    """A database without tables."""
+
+    def test_its_tables_may_be_made_by_many_at_once(self) -> None:
+        """Processes that start together on a new database do not disturb each other."""
+        together = threading.Barrier(4)
+
+        def start(number: int) -> None:
+            together.wait(60)
+            store = SqlStore(self.url)
+            try:
+                store.commit(Commit(events=[an_event(number)]))
+            finally:
+                store.close()
+
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(start, range(4)))
+        reader = SqlStore(self.url, read_only=True)
+        try:
+            assert len(reader.events_after(0, 10)) == 4
+        finally:
+            reader.close()
 
 
 class TestTrouble(_Postgresql):
