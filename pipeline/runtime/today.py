@@ -1,6 +1,7 @@
 """What rules have measured today, for `/metrics`: read from the store, so right after a restart."""
 
 import logging
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -35,7 +36,8 @@ class TodaysFigures:
 class TodaysNumbers:
     """Keeps the figures of today up to date, one rule at a time, and the gauges that show them.
 
-    Today is the site's business day. What is not known has no sample.
+    Today is the site's business day. What is not known has no sample. One thread looks; another may
+    bring another version of the file meanwhile.
     """
 
     def __init__(
@@ -46,6 +48,10 @@ class TodaysNumbers:
         self._clock = clock
         self._due: dict[tuple[str, str], float] = {}
         self._hastened: set[tuple[str, str]] = set()
+        self._lock = threading.RLock()
+        """Of what is shown and by which version of the file; never held to read the store."""
+        self._forgotten = 0
+        """How often; what was read before is not shown after."""
         self.figures: Mapping[tuple[str, str], TodaysFigures] = {}
         """By camera and rule, of those that were read; replaced as a whole."""
         self._trouble: str | None = None
@@ -53,37 +59,39 @@ class TodaysNumbers:
 
     def update(self, deployment: Deployment) -> None:
         """Go on with another version of the file; figures of rules that are gone go."""
-        self._deployment = deployment
-        # Also of rules that stay: one may be of another type now, with other measures.
-        self.forget()
         measuring = [
             (camera, name)
             for camera, config in deployment.cameras.items()
             for name, rule in config.rules.items()
             if rule.measures
         ]
-        self._due = dict.fromkeys(measuring, float("-inf"))
+        with self._lock:
+            self._deployment = deployment
+            # Also of rules that stay: one may be of another type now, with other measures.
+            self.forget()
+            self._due = dict.fromkeys(measuring, float("-inf"))
 
     def look(self) -> None:
         """Read the rule whose figures are the oldest, where that was a minute ago."""
-        if not self._due:
-            return
-        now = self._clock.monotonic()
-        due_at = {
-            rule: looked_at + (_SOON_S if rule in self._hastened else _EVERY_S)
-            for rule, looked_at in self._due.items()
-        }
-        (camera, name), at = min(due_at.items(), key=lambda one: one[1])
-        if now < at:
-            return
-        self._due[camera, name] = now
-        self._hastened.discard((camera, name))
+        with self._lock:
+            due_at = {
+                rule: looked_at + (_SOON_S if rule in self._hastened else _EVERY_S)
+                for rule, looked_at in self._due.items()
+            }
+            now = self._clock.monotonic()
+            chosen = min(due_at, key=due_at.__getitem__, default=None)
+            if chosen is None or now < due_at[chosen]:
+                return
+            self._due[chosen] = now
+            self._hastened.discard(chosen)
+            deployment, forgotten = self._deployment, self._forgotten
         try:
-            self._show(camera, name)
+            self._show(deployment, *chosen, forgotten)
             self._trouble = None
         except StoreError as error:
-            self.forget()
-            self._due = dict.fromkeys(self._due, now)
+            with self._lock:
+                self.forget()
+                self._due = dict.fromkeys(self._due, now)
             if self._trouble is None:
                 logger.warning("the numbers of today cannot be read for /metrics: %s", error)
             self._trouble = str(error)
@@ -94,28 +102,33 @@ class TodaysNumbers:
 
     def forget(self) -> None:
         """Show nothing more: another process does, or none."""
-        self.figures = {}
-        self._metrics.today_value.clear()
-        self._metrics.today_coverage.clear()
+        with self._lock:
+            self._forgotten += 1
+            self.figures = {}
+            self._metrics.today_value.clear()
+            self._metrics.today_coverage.clear()
 
-    def _show(self, camera: str, name: str) -> None:
-        hours = self._deployment.site_of(camera).opening_hours
+    def _show(self, deployment: Deployment, camera: str, name: str, forgotten: int) -> None:
+        hours = deployment.site_of(camera).opening_hours
         now = self._clock.now()
         since = hours.begins(hours.day_of(now))
         minutes = list(minutes_of(self._history, camera, name, since, now))
-        values, coverage = self._metrics.today_value, self._metrics.today_coverage
-        found: dict[str, float | None] = {}
-        for measure in self._deployment.cameras[camera].rules[name].measures:
-            value = found[measure.name] = measure.of(minutes)
-            if value is not None:
-                values.labels(camera, name, measure.name).set(value)
-            else:  # a day begins without anything known, and what was yesterday's is gone
-                values.remove(camera, name, measure.name)
+        measures = deployment.cameras[camera].rules[name].measures
+        found = {measure.name: measure.of(minutes) for measure in measures}
         known_s = sum(minute.coverage for minute in minutes) * BUCKET_S
         share = min(1.0, known_s / max(BUCKET_S, now - since))
-        coverage.labels(camera, name).set(share)
         until = min(now, minutes[-1].minute + BUCKET_S) if minutes else None
-        self.figures = {
-            **self.figures,
-            (camera, name): TodaysFigures(found, share, since, until),
-        }
+        values, coverage = self._metrics.today_value, self._metrics.today_coverage
+        with self._lock:
+            if self._forgotten != forgotten:
+                return  # the rule may be gone, or another one now
+            for measure, value in found.items():
+                if value is not None:
+                    values.labels(camera, name, measure).set(value)
+                else:  # a day begins without anything known, and what was yesterday's is gone
+                    values.remove(camera, name, measure)
+            coverage.labels(camera, name).set(share)
+            self.figures = {
+                **self.figures,
+                (camera, name): TodaysFigures(found, share, since, until),
+            }

@@ -29,6 +29,7 @@ from tests.delivery.test_all_sinks import (
     far_end,
     without_repetitions,
 )
+from tests.pausing import pause
 
 # Every third owner is killed, the others sleep while the lease is taken over.
 _ROUNDS = 6
@@ -95,7 +96,7 @@ class _Pair:
             owner = self.owner()
             assert owner is not None
             time.sleep(chance.uniform(0, longest_s))
-            os.kill(owner, signal.SIGSTOP)
+            pause(owner)
             if self._can_be_written():
                 return owner
             os.kill(owner, signal.SIGCONT)

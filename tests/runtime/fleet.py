@@ -15,6 +15,7 @@ from pipeline.core.observations import ObservedFrame, frames_of
 from pipeline.core.store import EVER
 from pipeline.testing import patience
 from tests.architecture.source_tree import ROOT
+from tests.pausing import pause
 from tests.redis_server import Server
 
 STAGES = ("deliver", "process", "process", "infer", "infer", "sample")
@@ -48,6 +49,11 @@ class Member:
         """Send it a signal."""
         assert self.process is not None
         self.process.send_signal(number)
+
+    def pause(self) -> None:
+        """It stands still until it gets SIGCONT."""
+        assert self.process is not None
+        pause(self.process.pid)
 
     def kill(self) -> None:
         """End it as the kernel would."""

@@ -117,7 +117,7 @@ def test_a_paused_processor_notices_and_writes_nothing(
         partition = partition_of("plaza", queues.results.partitions)
         owner, token = queues.leases.owners()[partition]
         paused = next(m for m in fleet.of("process") if f":{m.pid}:" in owner)
-        paused.signal(signal.SIGSTOP)
+        paused.pause()
         wait_for(lambda: queues.leases.owners().get(partition, ("", 0))[1] > token, 20, fleet.said)
         wait_for(lambda: ended(wild), 90, fleet.said)
         before = found(wild)

@@ -147,7 +147,7 @@ def test_a_clip_goes_on_with_the_camera_s_next_sampler(
         if loss == "killed":
             first.kill()
         else:
-            first.signal(signal.SIGSTOP)
+            first.pause()
         begun = len(door.asked())
         wait_for(lambda: "PLAY" in door.asked()[begun:], patience(40), fleet.said)
         if loss == "paused":

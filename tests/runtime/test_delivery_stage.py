@@ -152,7 +152,7 @@ def test_one_that_was_paused_notices_and_stands_by(site: Site) -> None:
     """Another one has delivered meanwhile: on waking it sends nothing of what is there."""
     site.start(2)
     first = site.delivers()
-    site.members[first].signal(signal.SIGSTOP)
+    site.members[first].pause()
     site.happen()
     site.arrive(within_s=TAKEN_OVER_S)
     site.members[first].signal(signal.SIGCONT)

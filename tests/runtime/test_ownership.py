@@ -28,6 +28,7 @@ from pipeline.testing import ManualClock, patience, wait_until
 from tests.architecture.source_tree import ROOT
 from tests.cli.commands import moonwatch
 from tests.cli.test_run import ids
+from tests.pausing import pause
 from tests.runtime.clips import CLIP, camera, cut, deployment, written
 from tests.runtime.fleet import wait_for
 
@@ -221,7 +222,7 @@ def opened_while_paused(shop: Shop, run: Running) -> SqlStore:
     """The store, with a run paused at a moment when it is not writing, which would lock it."""
     deadline = time.monotonic() + patience(20)
     while True:
-        run.process.send_signal(signal.SIGSTOP)
+        pause(run.process.pid)
         try:
             return SqlStore(f"sqlite:///{shop.database}", patience_s=0.1)
         except StoreError:

@@ -109,7 +109,7 @@ def test_a_second_sampler_stands_by_and_takes_over(
 
         second.start()
         wait_for(lambda: "standing by" in ready(two), patience(30), fleet.said)
-        first.signal(signal.SIGSTOP)
+        first.pause()
         goes_on(two, patience(TAKES_OVER_S))
         before = value(two, SAMPLED)
         first.signal(signal.SIGCONT)

@@ -3,16 +3,17 @@
 import csv
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from connectors.queues.memory import MemoryConfig
 from connectors.stores.sql import SqlStore
 from pipeline.core.measures import BUCKET_S, Bucket
-from pipeline.core.store import DELIVER, Commit, LeaseOwner, Span
+from pipeline.core.store import DELIVER, Commit, History, LeaseOwner, Span
 from pipeline.deployment.model import Deployment
 from pipeline.reports.export import counts
 from pipeline.reports.writing import write_csv
@@ -48,6 +49,20 @@ def store(url: str) -> Iterator[SqlStore]:
     store = SqlStore(url)
     yield store
     store.close()
+
+
+class EditedMeanwhile:
+    """Another version of the file comes while minutes are read."""
+
+    def __init__(self, history: History, edit: Callable[[], None]) -> None:
+        self._history, self._edit = history, edit
+        self.reads = 0
+
+    def buckets(self, camera: str, rule: str, span: Span) -> Sequence[Bucket]:
+        """Those of the history."""
+        self.reads += 1
+        self._edit()
+        return self._history.buckets(camera, rule, span)
 
 
 def shown(today: TodaysNumbers, metrics: Metrics) -> dict[tuple[str, ...], float]:
@@ -116,6 +131,21 @@ def test_what_is_not_in_the_file_is_not_shown(shop: Deployment, store: SqlStore)
     cameras = {"plaza": plaza.model_copy(update={"rules": rules})}
     today.update(shop.model_copy(update={"cameras": cameras}))
     assert {labels[1] for labels in shown(today, metrics)} == set(rules) - {"middle"}
+
+
+def test_an_edit_that_comes_while_it_reads_is_kept_to(shop: Deployment, store: SqlStore) -> None:
+    """What was read for a rule that is gone meanwhile is not shown."""
+    plaza = shop.cameras["plaza"]
+    without = {"plaza": plaza.model_copy(update={"rules": {}})}
+    metrics = Metrics()
+    history = EditedMeanwhile(
+        store.history, lambda: today.update(shop.model_copy(update={"cameras": without}))
+    )
+    today = TodaysNumbers(shop, cast("History", history), metrics, ManualClock(NOON))
+    assert shown(today, metrics) == {}
+    assert history.reads == 1
+    assert today.figures == {}
+    assert metrics.by_labels(COVERAGE) == {}
 
 
 def test_a_store_that_cannot_be_read_leaves_no_numbers(

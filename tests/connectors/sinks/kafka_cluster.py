@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.pausing import pause
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -31,7 +33,7 @@ class KafkaCluster:
 
     def hang(self) -> None:
         """Answer nothing from now on."""
-        self._process.send_signal(signal.SIGSTOP)
+        pause(self._process.pid)
 
     def go_on(self) -> None:
         """Answer again."""

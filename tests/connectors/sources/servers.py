@@ -1,6 +1,5 @@
 """Real servers on this machine's loopback: RTSP over TCP and UDP, ones that misbehave, and HTTP."""
 
-import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Self
 import rtsp
 
 from pipeline.testing import patience, wait_until
+from tests.pausing import pause
 
 HOST = "127.0.0.1"
 
@@ -55,7 +55,7 @@ class FileServer:
     def freeze(self) -> None:
         """Keep every connection open and send nothing any more."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        pause(self._process.pid)
 
     def stop(self) -> None:
         """Hang up on everyone."""
