@@ -163,7 +163,7 @@ class _StoppedAfter(LocalAnswerer):
 
 
 @pytest.mark.parametrize("name", ["chartqa", "screenspot"])
-@pytest.mark.parametrize("after", [0, 1, 4])
+@pytest.mark.parametrize("after", [0, 1, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_stopped_run_goes_on_and_has_the_same_summary(
     answerer: LocalAnswerer, tmp_path: Path, name: str, after: int
 ) -> None:
@@ -365,6 +365,7 @@ def test_the_command_prints_a_table_and_keeps_a_summary(tmp_path: Path) -> None:
     assert len(records(out)) == 6
 
 
+@pytest.mark.slow
 def test_a_killed_command_goes_on_where_it_was(tmp_path: Path) -> None:
     """SIGKILL in the middle, and the same command again."""
     data = made_up.folder(tmp_path / "data", "countbenchqa", made_up.countbenchqa(24))

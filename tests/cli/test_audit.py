@@ -165,6 +165,7 @@ def test_verdicts_are_typed_in_the_terminal(file: Path, tmp_path: Path) -> None:
     assert "2 clips judged" in out
 
 
+@pytest.mark.slow
 def test_directions_are_typed_in_the_terminal(file: Path, tmp_path: Path) -> None:
     """A letter for each; with a number in between, directions are not told apart."""
     arguments = ("--clip", "8s", "--seed", "5", "--out", tmp_path / "a", "--answer", "--json")
@@ -317,6 +318,7 @@ def test_what_events_kept_is_masked_by_the_masks_of_today(tmp_path: Path) -> Non
             assert pixels[:, width // 2 + 20 :].mean() > 60
 
 
+@pytest.mark.slow
 def test_a_live_camera_is_judged_by_recordings_of_another_device(
     file: Path, live: Path, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 import yaml
 
 from pipeline.core.clock import SystemClock
@@ -99,6 +100,7 @@ def test_a_link_works_while_the_run_goes_on_and_afterwards(tmp_path: Path) -> No
             assert httpx.get(url[:-9], timeout=patience(30)).status_code == 404
 
 
+@pytest.mark.slow
 def test_a_run_that_serves_nothing_says_so(tmp_path: Path) -> None:
     """Its links are sent nevertheless: another process may serve them."""
     with service(lambda _: 200) as stub:

@@ -158,6 +158,7 @@ def _ended(process: subprocess.Popen[str]) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_cameras_share_an_engine_fairly(tmp_path: Path, clip: Path) -> None:
     """Of eight cameras none gets less than 80 % of the mean, however long it runs."""
     cameras = {f"cam{n}": camera(clip, loop=True) for n in range(8)}

@@ -18,10 +18,15 @@ def test_the_page_holds_the_reference_as_it_is_now() -> None:
     assert written == f"\n{reference()}"
 
 
+@pytest.fixture(scope="module")
+def text() -> str:
+    """The reference as it is now."""
+    return reference()
+
+
 @pytest.mark.parametrize("model", list(all_models(Deployment)), ids=lambda model: model.__name__)
-def test_every_key_is_in_the_reference(model: type) -> None:
+def test_every_key_is_in_the_reference(model: type, text: str) -> None:
     """In a row of its own, or for `type` in the heading of its section."""
-    text = reference()
     keys = [key for key in fields_by_key(model) if key != "type"]
     assert [key for key in keys if f"| `{key}`" not in text] == []
     assert f"type: {type_name(model)}" in text or type_name(model) is None

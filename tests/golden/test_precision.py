@@ -37,6 +37,7 @@ def one_object(entry: Entry) -> Request:
     return replace(asked, max_objects=1)
 
 
+@pytest.mark.slow
 def test_bfloat16_starts_as_float32() -> None:
     """The first coordinate after each prompt is the float32 one, all but always."""
     model = load(dtype="bfloat16")

@@ -38,8 +38,9 @@ def test_groups(model: Moondream, group: str) -> None:
 @pytest.mark.parametrize(
     ("max_batch", "requests_of_room"),
     [
-        (128, None),  # all of them at once
-        (7, None),  # rows are short: requests join as others leave
+        pytest.param(128, None, marks=pytest.mark.slow),  # all of them at once
+        # Rows are short: requests join as others leave.
+        pytest.param(7, None, marks=pytest.mark.slow),
         (16, 5),  # memory is short: pictures and requests wait
     ],
 )

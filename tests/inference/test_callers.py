@@ -272,7 +272,9 @@ def test_retry_after_follows_the_pace() -> None:
     line.close()
 
 
-@pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
+@pytest.mark.parametrize(
+    "share", [0.25, *(pytest.param(share, marks=pytest.mark.slow) for share in (0.5, 0.75))]
+)
 def test_each_side_has_its_share_under_flood(share: float) -> None:
     """While both want more than there is, rows are held by both in the agreed proportion."""
     engine = MoondreamConfig(model=str(GOLDEN), device="cpu", max_crops=1, max_batch=2).build()

@@ -58,7 +58,8 @@ def covered(
 @pytest.mark.parametrize(
     ("busy", "silent", "precise", "more", "missed", "together"),
     [
-        (300, 2000, 0.90, 0.03, 0.01, 0.15),  # a good counter over a long time
+        # A good counter over a long time.
+        pytest.param(300, 2000, 0.90, 0.03, 0.01, 0.15, marks=pytest.mark.slow),
         (200, 400, 0.85, 0.10, 0.10, 0.30),  # a busy place with groups
         (1000, 3000, 0.80, 0.10, 0.05, 0.20),  # a poor one
     ],
@@ -75,6 +76,7 @@ def test_the_intervals_hold_as_often_as_they_say(
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.slow
 def test_the_intervals_of_one_direction_hold_as_often() -> None:
     """In some of the judged spans nothing of it was counted: fewer of its events were looked at."""
     shares = covered(

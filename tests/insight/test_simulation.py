@@ -238,6 +238,7 @@ def test_a_moved_line_is_compared_with_what_is_stored(sites: Callable[..., Site]
     assert by_id(moved.there.events) == by_id(site.of("entrance"))
 
 
+@pytest.mark.slow
 def test_rules_that_are_as_they_were_need_not_be_judged(sites: Callable[..., Site]) -> None:
     """Judged again, alone or beside one that differs, they conclude what is taken of them."""
     site = sites()

@@ -76,7 +76,9 @@ DAYS: dict[str, tuple[str, float, str]] = {
 @pytest.mark.parametrize(
     ("zone", "moment", "hours"),
     [
-        pytest.param(*day, id=name, marks=[pytest.mark.slow] if "forward" in name else [])
+        pytest.param(
+            *day, id=name, marks=[] if name == "clocks go back half an hour" else [pytest.mark.slow]
+        )
         for name, day in DAYS.items()
     ],
 )
@@ -110,7 +112,9 @@ def test_all_rules_on_days_of_all_kinds(
         place.store.close()
 
 
-@pytest.mark.parametrize("moment", [1_712_415_600.0, 1_728_142_200.0])
+@pytest.mark.parametrize(
+    "moment", [1_712_415_600.0, pytest.param(1_728_142_200.0, marks=pytest.mark.slow)]
+)
 def test_hours_in_which_clocks_are_changed_by_half_an_hour(tmp_path: Path, moment: float) -> None:
     """No moment belongs to two of them, and none is left out."""
     began = moment - 50 * 60.0
@@ -150,6 +154,7 @@ def postgresql() -> Iterator[str]:
         yield url
 
 
+@pytest.mark.slow
 def test_in_postgresql(postgresql: str, tmp_path: Path) -> None:
     """All types of rules, byte for byte as in SQLite."""
     began = 1_700_002_700.0

@@ -108,6 +108,7 @@ def test_over_redis_it_is_the_same_byte_for_byte(server: Redis, tmp_path: Path) 
         site.store.close()
 
 
+@pytest.mark.slow
 def test_so_are_rules_of_all_types_of_a_camera_and_a_recording(
     server: Redis, tmp_path: Path
 ) -> None:

@@ -100,7 +100,7 @@ NESTED = {
 }
 
 
-@pytest.mark.parametrize("recordings", [(), ("yard",)])
+@pytest.mark.parametrize("recordings", [(), pytest.param(("yard",), marks=pytest.mark.slow)])
 def test_the_present_file_gives_the_sequences_that_are_stored(
     lived: Callable[..., Place], recordings: tuple[str, ...]
 ) -> None:

@@ -371,6 +371,7 @@ def test_what_a_failed_capture_leaves_behind_is_undone(monkeypatch: pytest.Monke
     assert cuda.stream == "main"
 
 
+@pytest.mark.slow
 def test_graphs_may_all_go_before_the_next_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where one engine is dropped and the next captures in the same way."""
     StandInTorch(monkeypatch)
@@ -389,6 +390,7 @@ def test_graphs_may_all_go_before_the_next_is_captured(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("has_ended", [True, False], ids=["torch 2.13", "torch 2.11"])
+@pytest.mark.slow
 def test_a_first_capture_that_fails_spoils_no_pool(
     has_ended: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

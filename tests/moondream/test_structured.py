@@ -256,6 +256,7 @@ schemas = within | defined(within)
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(schemas, st.integers(0, 2**40))
+@pytest.mark.slow
 def test_any_schema_is_kept_to(schema: Schema, seed: int) -> None:
     """Strings, numbers, arrays, objects, unions and definitions as they come, at temperature 1."""
     mask = json_mask(schema, long_language())
@@ -293,6 +294,7 @@ def test_an_answer_that_is_cut_says_so() -> None:
         json.loads(ticket.result.text)
 
 
+@pytest.mark.slow
 def test_only_the_answer_is_masked() -> None:
     """Thoughts are free, and the JSON comes after them; its probabilities are the model's."""
     mask = json_mask({"enum": ["yes", "no"]}, long_language())
@@ -311,7 +313,7 @@ def test_only_the_answer_is_masked() -> None:
     assert min(one.logprob for one in masked.logprobs) < -3  # nothing the model would have said
 
 
-@pytest.mark.parametrize("captured", [False, True])
+@pytest.mark.parametrize("captured", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_masks_change_no_other_row(captured: bool) -> None:
     """Beside all skills in one batch, whose cycles have up to three steps; and alone they are the
     same themselves.

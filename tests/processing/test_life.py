@@ -475,6 +475,7 @@ def test_a_camera_nobody_planned_is_named(
     assert any(event.camera == "yard" for event in site.events())
 
 
+@pytest.mark.slow
 def test_equal_lanes_are_not_touched(sites: Callable[[], Site], undisturbed: Site) -> None:
     """Reloading the same file between any two results changes nothing."""
     site = sites()

@@ -101,12 +101,14 @@ def asked(
     return None if found is None else float(found)
 
 
-PERIODS: list[tuple[PeriodKind, str, list[date], list[date]]] = [
+PERIODS = [
     ("day", "2026-11-17", days("2026-11-17", 1), days("2026-11-10", 1)),
     ("day", "2026-11-21", days("2026-11-21", 1), days("2026-11-14", 1)),
     ("week", "2026-W47", days("2026-11-16", 7), days("2026-11-09", 7)),
     ("week", "2026-W44", days("2026-10-26", 7), days("2026-10-19", 7)),  # nothing before it
-    ("month", "2026-11", days("2026-11-01", 30), days("2026-10-01", 31)),
+    pytest.param(
+        "month", "2026-11", days("2026-11-01", 30), days("2026-10-01", 31), marks=pytest.mark.slow
+    ),
 ]
 
 
@@ -334,7 +336,9 @@ def test_a_running_week_is_compared_up_to_the_same_moment(
     assert "up to 2026-11-18 14:05" in laid_out(report).subtitle
 
 
-@pytest.mark.parametrize("form", ["html", "pdf", "csv", "parquet"])
+@pytest.mark.parametrize(
+    "form", ["html", pytest.param("pdf", marks=pytest.mark.slow), "csv", "parquet"]
+)
 def test_made_again_it_is_the_same(shop: Deployment, store: SqlStore, form: str) -> None:
     """Byte for byte, also months later."""
     week = chosen(shop, "week", "2026-W47")

@@ -147,6 +147,7 @@ def test_conversion_is_of_known_time_alone(
     assert "Outside of opening hours there were 6 transactions." in section.about
 
 
+@pytest.mark.slow
 def test_the_command_and_the_site_name_the_file(
     url: str, shop: Deployment, store: SqlStore, tmp_path: Path
 ) -> None:

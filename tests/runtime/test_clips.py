@@ -175,6 +175,7 @@ def test_a_mask_is_in_every_clip(tmp_path: Path) -> None:
 
 @pytest.mark.redis
 @pytest.mark.timeout(180)
+@pytest.mark.slow
 def test_over_redis_the_sampler_cuts_them(tmp_path: Path, redis: Redis) -> None:
     """It has the packets, and the processor the event; both have the media folder."""
     recording = footage.write_clip(
@@ -228,6 +229,7 @@ def test_a_run_without_its_bucket_keeps_its_clips_for_the_next_one(
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.slow
 def test_what_a_killed_run_left_is_finished(tmp_path: Path) -> None:
     """A clip that was being written is there after the next start, up to where it had come."""
     footage.write_clip(tmp_path / "door.mp4", footage.Clip(frames=3000, rate=25, key_every=25))

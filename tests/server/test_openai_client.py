@@ -766,6 +766,7 @@ def test_what_takes_too_long_ends(tmp_path: Path) -> None:
         wait_until(lambda: served.rows == 0)
 
 
+@pytest.mark.slow
 def test_many_callers_get_what_each_gets_alone(served: Serving) -> None:
     """64 at once with pictures and questions of their own: every answer is the same as alone."""
     client = client_of(served)

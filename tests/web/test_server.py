@@ -228,6 +228,7 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.mark.redis
+@pytest.mark.slow
 def test_killing_the_application_of_a_run_with_processes_changes_nothing_else(
     tmp_path: Path, redis_url: str
 ) -> None:

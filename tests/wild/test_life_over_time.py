@@ -122,7 +122,14 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     made.close()
 
 
-@pytest.mark.parametrize("ahead_s", [31 * DAY, 200 * DAY, 9 * YEARS, 5000 * YEARS])
+@pytest.mark.parametrize(
+    "ahead_s",
+    [
+        31 * DAY,
+        *(pytest.param(ahead_s, marks=pytest.mark.slow) for ahead_s in (200 * DAY, 9 * YEARS)),
+        5000 * YEARS,
+    ],
+)
 def test_started_while_the_clock_was_ahead(
     machine: Machine, ahead_s: float, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -164,6 +171,7 @@ def test_started_before_the_clock_was_set(
     assert machine.retention.trouble is None
 
 
+@pytest.mark.slow
 def test_set_while_at_work_on_a_new_store(tmp_path: Path) -> None:
     """The first start of all is in 1970, and minutes later the network sets the clock."""
     machine = Machine(tmp_path / "other")
@@ -192,6 +200,7 @@ def test_a_clock_that_is_a_year_behind(machine: Machine) -> None:
     assert len(events) == 31
 
 
+@pytest.mark.slow
 def test_switched_off_for_six_weeks(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
     """What is too old is forgotten later but in time again after as many weeks, as was said."""
     machine.start(TODAY + 42 * DAY)
@@ -214,6 +223,7 @@ def test_switched_off_every_night_and_at_weekends(machine: Machine) -> None:
         assert machine.retention.trouble is None
 
 
+@pytest.mark.slow
 def test_the_clock_is_ahead_while_a_receiver_is_away(machine: Machine) -> None:
     """An event of today has not waited for a month, whatever the clock says: it is not given up."""
     machine.start(TODAY)

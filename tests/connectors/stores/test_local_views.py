@@ -123,7 +123,7 @@ def _written(value: object) -> object:
 @pytest.mark.parametrize(
     ("step", "view", "since"),
     [
-        ("1h", "moonwatch_counts_hourly_local", "hour_utc"),
+        pytest.param("1h", "moonwatch_counts_hourly_local", "hour_utc", marks=pytest.mark.slow),
         ("1d", "moonwatch_counts_daily_local", "day_utc"),
     ],
 )

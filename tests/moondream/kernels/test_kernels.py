@@ -31,6 +31,32 @@ LIKE_PUBLISHED = replace(
     vision=replace(TINY.vision, crop_size=14 * 9, overlap_margin=2),
 )
 CASES = [(name, case) for name, cases in CHECKS.items() for case in cases]
+NETWORKS = {
+    "grouped, float32": (TINY, torch.float32),
+    "like published, bfloat16": (LIKE_PUBLISHED, torch.bfloat16),
+    "like published, float16": (LIKE_PUBLISHED, torch.float16),
+}
+LARGE = {"8 to a row", "2 to a row"}
+
+
+def _takes_long(name: str, case: str, dtype: torch.dtype) -> bool:
+    """The interpreter takes up to a minute for one of these."""
+    whole_pictures = name in ("turn", "resize") and dtype != torch.float32
+    return dtype == torch.float16 or case in LARGE or whole_pictures
+
+
+VARIANTS = [
+    pytest.param(
+        name,
+        case,
+        dims,
+        dtype,
+        id=f"{name}-{case}-{network}",
+        marks=[pytest.mark.slow] if _takes_long(name, case, dtype) else [],
+    )
+    for name, case in CASES
+    for network, (dims, dtype) in NETWORKS.items()
+]
 SOME: tuple[Case, ...] = (
     (0, DetectRequest("person", 2)),
     (0, QueryRequest("what is it", max_tokens=3)),
@@ -39,12 +65,7 @@ SOME: tuple[Case, ...] = (
 )
 
 
-@pytest.mark.parametrize(
-    ("dims", "dtype"),
-    [(TINY, torch.float32), (LIKE_PUBLISHED, torch.bfloat16), (LIKE_PUBLISHED, torch.float16)],
-    ids=["grouped, float32", "like published, bfloat16", "like published, float16"],
-)
-@pytest.mark.parametrize(("name", "case"), CASES)
+@pytest.mark.parametrize(("name", "case", "dims", "dtype"), VARIANTS)
 def test_a_kernel_agrees_with_plain_operations(
     name: str, case: str, dims: Dims, dtype: torch.dtype
 ) -> None:
@@ -60,9 +81,14 @@ def test_a_kernel_agrees_with_plain_operations(
     "kernels",
     [
         StepKernels(add_norm=add_norm),
-        StepKernels(attend=FusedAttend, add_norm=add_norm, joined=True),
-        StepKernels(turn=FusedTurn, resize=resize_axis),
-        StepKernels(attend=FusedAttend, add_norm=add_norm, joined=True, turn=FusedTurn),
+        *(
+            pytest.param(kernels, marks=pytest.mark.slow)
+            for kernels in (
+                StepKernels(attend=FusedAttend, add_norm=add_norm, joined=True),
+                StepKernels(turn=FusedTurn, resize=resize_axis),
+                StepKernels(attend=FusedAttend, add_norm=add_norm, joined=True, turn=FusedTurn),
+            )
+        ),
     ],
     ids=lambda kernels: "+".join(kernels.in_use),
 )

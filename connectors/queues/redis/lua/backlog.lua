@@ -1,6 +1,6 @@
 -- What waits, by engine: {engine, length, captured_at of the oldest live one or ''}... Writes
 -- nothing. When a recording was taken says nothing of how long it waits.
--- uses: key, waiting_in, fields_of, meta_of
+-- uses: key, waiting_in, is_live, fields_of, meta_of
 local reply = {}
 for _, engine in ipairs(redis.call('SMEMBERS', key('engines'))) do
   local length, oldest = 0, false
