@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, expect
 from tests.reports import weeks
 from tests.web import browser as browsers
 from tests.web import product as products
+from tests.web.applications import Application
 from tests.web.browser import NewPage
 
 
@@ -41,3 +42,13 @@ def two_weeks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("two_weeks") / "weeks.db"
     weeks.filled(f"sqlite:///{path}", (date(2026, 11, 9), date(2026, 11, 21))).close()
     return path
+
+
+@pytest.fixture(autouse=True)
+def visitor_as_before(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where tests share an application, none leaves its visitor to the next."""
+    app = request.getfixturevalue("app") if "app" in request.fixturenames else None
+    who = app.doors.who if isinstance(app, Application) else None
+    yield
+    if isinstance(app, Application):
+        app.doors.who = who
