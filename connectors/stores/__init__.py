@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator
 
+from connectors.stores import _sqlite_files
 from connectors.stores.media import FolderMediaConfig, MediaConfig, S3MediaConfig
 from pipeline.core.address import Address
 from pipeline.core.clock import Clock, SystemClock
@@ -36,20 +37,6 @@ _SCHEMES = ("sqlite", "postgresql", "postgres")
 _SERVER = re.compile(
     r"(?:[^:/@]*(?::[^@]*)?@)?(?:\[[0-9A-Fa-f:.%]+\]|[^/:@?\[\]]*)(?::\d{1,5})?(?:[/?].*)?"
 )
-
-
-_SQLITE = b"SQLite format 3\0"
-
-
-def _can_be_a_database(path: Path) -> bool:
-    """Whether a file is SQLite's, or is to become one; what cannot be read is left to others."""
-    try:
-        if not path.is_file():
-            return True
-        with path.open("rb") as file:
-            return file.read(len(_SQLITE)) in (b"", _SQLITE)
-    except (OSError, ValueError):
-        return True
 
 
 def _zero(value: Any) -> Any:
@@ -150,7 +137,7 @@ class StoreConfig(Config):
             yield from missing_libraries("PostgreSQL", ["psycopg"], "postgresql", "url")
         else:
             yield from unwritable_file("url", self.file)
-            if not _can_be_a_database(self.file):
+            if not _sqlite_files.can_be_a_database(self.file):
                 yield Lack("url", f"{self.file} is not a database; name another file")
         yield from unwritable_folder("media", self.media_folder)
 

@@ -18,12 +18,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from connectors.stores import _schema
+from connectors.stores import _schema, _sqlite_files
 from pipeline.core.address import Address, without_secrets
 from pipeline.core.clock import Clock
 from pipeline.core.errors import NoTablesError, StoreError
 from pipeline.core.machine import how_to_install
-from pipeline.core.private_files import create_file, make_folder
+from pipeline.core.private_files import make_folder
 
 _log = logging.getLogger(__name__)
 AHEAD_S = 86400.0
@@ -130,7 +130,7 @@ class Database:
             opened = self._current()
             with self._writing(opened, durably=durably) as connection:
                 yield connection
-            is_same = not self._sqlite or _identity(self._path) == opened.file
+            is_same = not self._sqlite or _sqlite_files.identity(self._path) == opened.file
         if not is_same:
             raise StoreError(
                 f"the store {self.place}: cannot {what}: the file was replaced or deleted "
@@ -217,8 +217,8 @@ class Database:
             opened.engine.dispose()
             raise
         if self._sqlite:
-            sides = {side: _identity(side) for side in _sides(self._path)}
-            opened = replace(opened, file=_identity(self._path), sides=sides)
+            sides = {side: _sqlite_files.identity(side) for side in _sides(self._path)}
+            opened = replace(opened, file=_sqlite_files.identity(self._path), sides=sides)
         return opened
 
     def _open_to_read(self) -> sa.Engine:
@@ -247,11 +247,11 @@ class Database:
         """What is to be worked with; another file under the same name is opened anew."""
         if not self._sqlite or self._prepare is None:
             return self._opened
-        if _identity(self._path) == self._opened.file:
+        if _sqlite_files.identity(self._path) == self._opened.file:
             self._gone_since = None
             return self._opened
         with self._lock:
-            found, before = _identity(self._path), self._opened
+            found, before = _sqlite_files.identity(self._path), self._opened
             if found == before.file:
                 return before
             if found is None:
@@ -342,7 +342,7 @@ def _sqlite_engine(url: sa.URL, patience_s: float) -> sa.Engine:
     path = Path(url.database or "")
     make_folder(path.parent)
     # Its write-ahead log and the index of that get the same mode from SQLite.
-    create_file(path)
+    _sqlite_files.prepare(path)
     _switch_to_wal(path, patience_s)
     engine = sa.create_engine(url, connect_args={"timeout": patience_s})
 
@@ -385,22 +385,13 @@ def _sides(path: Path) -> tuple[Path, Path]:
     return path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from another one that has its name later."""
-    try:
-        found = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return found.st_dev, found.st_ino
-
-
 def _remove_sides(path: Path, sides: Mapping[Path, tuple[int, int] | None]) -> None:
     """Remove what belonged to a file that is gone, unless another process did and made its own."""
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
         for side, was in sides.items():
-            if was is not None and _identity(side) == was:
+            if was is not None and _sqlite_files.identity(side) == was:
                 side.unlink()
     finally:
         os.close(folder)

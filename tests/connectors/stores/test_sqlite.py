@@ -1,6 +1,8 @@
 """The store in an SQLite file keeps the contracts, and survives what happens to files."""
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
-from connectors.stores import _database
+from connectors.stores import StoreConfig, _database
 from connectors.stores.sql import SqlStore
 from pipeline.core.accounts import AccountStore
 from pipeline.core.clock import Clock
@@ -26,6 +28,7 @@ from pipeline.core.store import (
     StoredEvent,
     UnreadableEvent,
 )
+from pipeline.testing import patience
 from tests.contracts.accounts import AccountsContract
 from tests.contracts.audits import AuditsContract
 from tests.contracts.event_tools import an_event
@@ -216,6 +219,35 @@ def test_what_is_committed_is_on_the_disk(store: SqlStore) -> None:
     with store._database.read("look") as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+
+
+def test_nothing_that_is_done_beside_it_releases_its_locks(store: SqlStore, file: Path) -> None:
+    """Another process that closes the file leaves the log alone, into which this one commits."""
+    url = f"sqlite:///{file}"
+    store.commit(Commit(events=[an_event(0)]))
+    beside: dict[str, Callable[[], object]] = {
+        "a check of the file": lambda: list(StoreConfig(url=url).lacks()),
+        "another store": lambda: SqlStore(url).close(),
+        "a reader": lambda: SqlStore(url, read_only=True).close(),
+        "a question": lambda: StoreConfig(url=url).build_reader().facts(),
+    }
+    for number, (what, done) in enumerate(beside.items(), 1):
+        done()
+        assert _counted_elsewhere(file) == number, what
+        store.commit(Commit(events=[an_event(number)]))
+        assert _counted_elsewhere(file) == number + 1, what
+
+
+def _counted_elsewhere(file: Path) -> int:
+    """How many events another process finds, which then closes it as if it were the last one."""
+    code = (
+        "import sqlite3, sys; there = sqlite3.connect(sys.argv[1]);"
+        "print(there.execute('SELECT count(*) FROM moonwatch_events').fetchone()[0]); there.close()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, file], check=True, capture_output=True, timeout=patience(30)
+    )
+    return int(done.stdout)
 
 
 def test_another_kind_of_file_is_refused(file: Path) -> None:
