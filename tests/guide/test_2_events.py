@@ -6,8 +6,6 @@ recording is played as fast as the machine can, and its own clock is the time of
 
 import json
 
-import pytest
-
 from pipeline.testing import wait_until
 from tests.guide.conftest import Command, WriteFile, events_in, started
 from tests.guide.test_1_deployment import SHOP
@@ -68,7 +66,6 @@ def test_rules_of_a_zone(file: WriteFile, moonwatch: Command) -> None:
     assert stay["subject"]["label"] == "person"
 
 
-@pytest.mark.slow
 def test_running_again_repeats_nothing(file: WriteFile, moonwatch: Command) -> None:
     """The store knows how far a recording was judged and which events every sink has."""
     file("shop.yaml", SHOP)
@@ -80,7 +77,6 @@ def test_running_again_repeats_nothing(file: WriteFile, moonwatch: Command) -> N
     assert events_in("events.jsonl") == before
 
 
-@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on(file: WriteFile, moonwatch: Command) -> None:
     """It resumes where it was stopped; the events are those of a run that nobody stopped."""
     file("shop.yaml", SHOP)

@@ -4,8 +4,6 @@ Events go to every sink; `only:` and `not:` choose. What a sink did not accept i
 sent again.
 """
 
-import pytest
-
 from tests.connectors.sinks.receiver import Receiver
 from tests.guide.conftest import Command, WriteFile, events_in
 from tests.guide.test_3_questions import YARD
@@ -27,7 +25,6 @@ def test_a_webhook_gets_each_event_once(
     assert len(server.accepted) == 2
 
 
-@pytest.mark.slow
 def test_events_wait_for_a_server_that_fails(
     file: WriteFile, moonwatch: Command, server: Receiver
 ) -> None:
@@ -42,7 +39,6 @@ def test_events_wait_for_a_server_that_fails(
     assert len(server.accepted) == 2
 
 
-@pytest.mark.slow
 def test_what_a_server_refuses_is_kept(
     file: WriteFile, moonwatch: Command, server: Receiver
 ) -> None:
