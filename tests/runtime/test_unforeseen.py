@@ -34,7 +34,6 @@ def test_an_error_is_told_for_a_minute_and_logged_once(caplog: pytest.LogCapture
     """By its kind alone: what it says may hold credentials."""
     clock = ManualClock()
     errors = UnforeseenErrors("looking", clock, logging.getLogger("looking"))
-    assert errors.trouble is None
     for _ in range(3):
         errors.happened(KeyError("hunter2"))
         clock.advance(TOLD_FOR_S / 2)
@@ -82,7 +81,7 @@ def test_threads_beside_the_stages_go_on_and_say_so(
 
         reporter.beat(store.presence)
         (report,) = reports_of(store.presence).values()
-        assert report.troubles == [reporter.unforeseen.trouble]
+        assert [*report.troubles] == [reporter.unforeseen.trouble]
         reporter.facts = lambda: {"troubles": [*stage.troubles, watch.trouble]}
         reporter.beat(store.presence)
         said = " | ".join(status_of(deployment, clock).troubles)

@@ -76,7 +76,7 @@ def test_https_is_answered_and_a_renewed_certificate_taken(tmp_path: Path) -> No
     _certificate(tmp_path, "first")
     with house(_with_tls(tmp_path)) as home:
         assert home.url.startswith("https://127.0.0.1:")
-        home.person("ada", Role.VIEWER)
+        home.person("ada", Role.ADMIN)
         context = ssl.create_default_context(cafile=str(tmp_path / "web.crt"))
         with httpx.Client(
             base_url=f"{home.url}/api/v1",
@@ -96,7 +96,7 @@ def test_https_is_answered_and_a_renewed_certificate_taken(tmp_path: Path) -> No
                 return "; ".join(home.state.troubles())
 
             wait_until(lambda: "certificate before goes on" in said(), patience(20))
-            told = home.signed_in("root", Role.ADMIN).get("/health").json()
+            told = browser.get("/health").json()
             assert f"new one is refused: {tmp_path}/web.crt" in told["troubles"][-1]["sentence"]
             _certificate(tmp_path, "second")
             wait_until(lambda: _common_name(home.url) == "second", patience(20))

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,9 +12,10 @@ import pytest
 from connectors.queues.memory import MemoryConfig
 from pipeline.cli.beside import ApplicationThread
 from pipeline.core.clock import SystemClock
-from pipeline.core.live import LiveReader, MemoryLive, Preview, Shown
+from pipeline.core.live import MemoryLive, MemoryLiveReader, Preview, Shown
 from pipeline.testing import patience, wait_until
 from pipeline.web.live import wall as wall_module
+from pipeline.web.live.facts import wall_cameras
 from pipeline.web.pushing.desk import PushDesk
 from tests.web.applications import application
 from tests.web.live import deployment, pictures, watching
@@ -28,24 +30,25 @@ class FaultyBoard(MemoryLive):
 
     fault = ""
 
-    def reader(self) -> LiveReader:
+    def reader(self) -> MemoryLiveReader:
         """A place to read from, if there is one."""
         if self.fault == "reader":
             raise ZeroDivisionError("hunter2")
-        return FaultyReader(self, super().reader())
+        return FaultyReader(self)
 
 
-class FaultyReader:
+class FaultyReader(MemoryLiveReader):
     """Reads what is no picture."""
 
-    def __init__(self, board: FaultyBoard, reader: LiveReader) -> None:
-        self._board, self._reader = board, reader
+    def __init__(self, board: FaultyBoard) -> None:
+        super().__init__(board)
+        self._faulty = board
 
     def take(self, cameras: Collection[str], wait_s: float) -> list[Shown]:
         """What is new, or worse."""
-        if self._board.fault == "picture":
+        if self._faulty.fault == "picture":
             return [cast(Preview, 7)]
-        return self._reader.take(cameras, wait_s)
+        return super().take(cameras, wait_s)
 
 
 def test_threads_of_the_application_go_on_and_their_errors_are_on_the_health_page(
@@ -53,10 +56,12 @@ def test_threads_of_the_application_go_on_and_their_errors_are_on_the_health_pag
 ) -> None:
     """The wall's two threads and the sender of messages, each with an error, and after it."""
     faults = {"news": True, "push": True}
-    wall_cameras, turn = wall_module.wall_cameras, PushDesk.turn
+    turn = PushDesk.turn
 
     def told(*given: Any) -> Any:
-        return {}["door"] if faults["news"] else wall_cameras(*given)
+        if faults["news"]:
+            raise KeyError("hunter2")
+        return wall_cameras(*given)
 
     def turned(desk: PushDesk) -> float:
         return 1 / 0 if faults["push"] else turn(desk)
@@ -65,8 +70,8 @@ def test_threads_of_the_application_go_on_and_their_errors_are_on_the_health_pag
     monkeypatch.setattr(PushDesk, "turn", turned)
     clock = SystemClock()
     file = deployment(tmp_path, "http://127.0.0.1:9", "door")
-    queues = MemoryConfig().build(clock)
-    board = queues.live = FaultyBoard(clock.monotonic)
+    board = FaultyBoard(clock.monotonic)
+    queues = replace(MemoryConfig().build(clock), live=board)
     board.fault = "reader"
     with application(file, queues=queues) as app, watching(app.url) as seen:
 
@@ -74,8 +79,8 @@ def test_threads_of_the_application_go_on_and_their_errors_are_on_the_health_pag
             return " | ".join(app.state.troubles())
 
         seen.show("door")
-        for part in (HUB + " ZeroDivisionError", WALL, PUSH):
-            wait_until(lambda part=part: part in sentences(), patience(30))
+        parts = (HUB + " ZeroDivisionError", WALL, PUSH)
+        wait_until(lambda: all(one in sentences() for one in parts), patience(30))
         board.fault = "picture"
         wait_until(lambda: HUB + " AttributeError" in sentences(), patience(30))
         health = app.client.get("/health").json()
@@ -89,8 +94,7 @@ def test_threads_of_the_application_go_on_and_their_errors_are_on_the_health_pag
         assert HUB in (beside.trouble or "")
 
         board.fault, faults["news"], faults["push"] = "", False, False
-        size = (640, 360)
-        board.show(Preview("door", "run", 1, clock.now(), pictures()[0], size))
+        board.show(Preview("door", "run", 1, clock.now(), (640, 360), pictures()[0]))
         seen.until(lambda: bool(seen.pictures), 30)
         # Who watches is told too, with the news that come again.
         seen.until(lambda: any(HUB in (one.get("trouble") or "") for one in seen.texts), 30)
