@@ -91,7 +91,7 @@ def test_threads_beside_the_stages_go_on_and_say_so(
 
         again: list[object] = []
         for desk in steps:
-            monkeypatch.setattr(desk, "step", again.append)
+            monkeypatch.setattr(desk, "step", lambda self: again.append(self))
         wait_until(lambda: {type(one) for one in again} == {*steps}, patience(20))
     finally:
         watch.stop(patience(5))
