@@ -36,6 +36,7 @@ demo: $(VENV)/demo
 	@ls -l out/demo/annotated.mp4 out/demo/events.jsonl
 	@$(MAKE) -s web || echo "The pages of the application could not be built here; all else works."
 	@echo "See it in a browser: $(BIN)/moonwatch web configs/demo.yaml --guest"
+	@echo "Move its lines and make rules, as a user: $(BIN)/moonwatch web configs/demo.yaml"
 
 # The pictures of docs/rules.md: an event of each rule, drawn by what draws them for anybody.
 pictures: $(VENV)/demo

@@ -50,12 +50,19 @@ class ApplicationThread:
     def __init__(
         self, file: Path, overrides: Sequence[str], clock: Clock, queues: Queues | None = None
     ) -> None:
-        self.trouble: str | None = None
+        self._why_not: str | None = None
         self._file, self._overrides, self._clock = file, tuple(overrides), clock
         self._queues = queues
         self._state: WebState | None = None
         self._server: WebServer | None = None
         self._next_at = float("-inf")
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it does not answer, or else what is wrong although it does."""
+        if self._why_not is not None or self._state is None:
+            return self._why_not
+        return "; ".join(self._state.troubles()) or None
 
     def poll(self) -> None:
         """Start it, or start it again after a pause."""
@@ -79,7 +86,7 @@ class ApplicationThread:
             logger.exception("the application beside this run could not start")
             self._say(f"{type(error).__name__}: {error}")
         else:
-            self.trouble = None
+            self._why_not = None
             return
         self._close()
 
@@ -120,9 +127,9 @@ class ApplicationThread:
 
     def _say(self, why: str) -> None:
         trouble = f"the application does not answer: {why}"
-        if trouble != self.trouble:
+        if trouble != self._why_not:
             logger.error("%s", trouble)
-        self.trouble = trouble
+        self._why_not = trouble
 
 
 class ApplicationProcess:

@@ -44,7 +44,7 @@ def deliver(
 
         def facts() -> dict[str, Any]:
             sinks = {lane.sink: asdict(lane) for lane in stage.status()}
-            return {"sinks": sinks, "stands_by": stage.stands_by}
+            return {"sinks": sinks, "stands_by": stage.stands_by, "troubles": stage.troubles}
 
         return stage, facts
 

@@ -12,6 +12,7 @@ from pipeline.core.arming import event_of_plan
 from pipeline.core.clock import SET_SINCE, Clock
 from pipeline.core.errors import OwnershipLostError, StoreError
 from pipeline.core.store import Commit, LeaseProof, Store
+from pipeline.core.unforeseen import UnforeseenErrors
 from pipeline.deployment.model import Deployment, SiteConfig
 from pipeline.runtime.stages.base import StageThread
 
@@ -38,6 +39,7 @@ class ArmingDesk:
         self._is_silent = False
         self._stop = threading.Event()
         self._thread: StageThread | None = None
+        self._unforeseen = UnforeseenErrors("telling of planned arming", clock, logger)
 
     def use(self, deployment: Deployment) -> None:
         """Go by this version of the file; the thread begins with the first plan."""
@@ -45,6 +47,11 @@ class ArmingDesk:
         if self._thread is None and _planned_sites(deployment):
             self._thread = StageThread("arming", self.run, self._stop.set)
             self._thread.start()
+
+    @property
+    def trouble(self) -> str | None:
+        """What went wrong that nobody foresaw, while it is so."""
+        return self._unforeseen.trouble
 
     def run(self) -> None:
         """Tell what changes until stopped."""
@@ -58,6 +65,8 @@ class ArmingDesk:
                 if not self._is_silent:
                     logger.warning("planned arming is told later: %s", error)
                 self._is_silent = True
+            except Exception as error:  # noqa: BLE001 - the next look may go well
+                self._unforeseen.happened(error)
             self._clock.wait(_LOOK_S, self._stop)
 
     def stop(self, within_s: float) -> bool:

@@ -1,6 +1,7 @@
 """The report that each process of a deployment publishes about itself once a second."""
 
 import json
+import logging
 import os
 import secrets
 import socket
@@ -21,10 +22,13 @@ from pipeline.core.ranges import (
     measured_number,
     readable,
 )
+from pipeline.core.unforeseen import UnforeseenErrors
 from pipeline.runtime.reload import Reloader
 from pipeline.runtime.stages.base import StageContext
 from pipeline.telemetry.figures import CameraFigures, Figures, figures_of
 from pipeline.telemetry.spreads import EngineSpeed, Lately, LatencyCounts
+
+logger = logging.getLogger(__name__)
 
 BEAT_S = 1.0
 # Two beats may be late before a process counts as gone.
@@ -304,14 +308,29 @@ class Reporter:
         self._began = context.clock.monotonic()
         self._past: deque[tuple[float, Figures]] = deque()
         self._lately = Lately(context.metrics)
+        self.unforeseen = UnforeseenErrors("reporting how it is", context.clock, logger)
+        """What went wrong in the thread that publishes; its reports say so."""
 
     def beat(self, presence: Presence, *, last: bool = False, ttl: timedelta = TTL) -> None:
         """Publish the report. Nothing happens if the queue is out of reach."""
         try:
-            report = replace(self.report(), is_last=last)
+            report = replace(self._report_or_why_not(), is_last=last)
             presence.say(self.member, report.to_bytes(), ttl)
         except (QueueError, StoreError):
             return  # reported by the queue, or by those who write to the store
+
+    def _report_or_why_not(self) -> Report:
+        """A process whose report fails is alive nevertheless, and says why nothing is known."""
+        try:
+            report = self.report()
+        except (QueueError, StoreError):
+            raise
+        except Exception as error:  # noqa: BLE001 - it is in the report then
+            self.unforeseen.happened(error)
+            up_s = round(self._context.clock.monotonic() - self._began, 1)
+            report = Report(self._stage, socket.gethostname(), os.getpid(), up_s)
+        trouble = self.unforeseen.trouble
+        return report if trouble is None else replace(report, troubles=[*report.troubles, trouble])
 
     def report(self) -> Report:
         """The current state of this process."""

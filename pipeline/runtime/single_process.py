@@ -223,8 +223,11 @@ class Run:
 
     def _beat(self) -> None:
         while not self._is_over.is_set():
-            if self._owns_store():
-                self._reporter.beat(self.store.presence, ttl=_TTL)
+            try:
+                if self._owns_store():
+                    self._reporter.beat(self.store.presence, ttl=_TTL)
+            except Exception as error:  # noqa: BLE001 - its next report says so
+                self._reporter.unforeseen.happened(error)
             self._clock.wait(_BEAT_S, self._is_over)
 
     def _elsewhere(self) -> Elsewhere:
@@ -251,8 +254,8 @@ class Run:
         return {"engines": sorted(self._inference.engines), **self._processing.facts()}
 
     def _besides(self) -> list[str]:
-        told = self.beside()
-        return [] if told is None else [told]
+        told = (self.beside(), self._reporter.unforeseen.trouble)
+        return [one for one in told if one is not None]
 
     def _facts(self) -> dict[str, Any]:
         return {
@@ -261,6 +264,11 @@ class Run:
             "sinks": {lane.sink: asdict(lane) for lane in self._delivery.status()},
             "progress": self.progress(),
             "notes": self._inference.notes,
-            "troubles": [*self._processing.troubles, *self._sampling.troubles, *self._besides()],
+            "troubles": [
+                *self._processing.troubles,
+                *self._sampling.troubles,
+                *self._delivery.troubles,
+                *([beside] if (beside := self.beside()) is not None else ()),
+            ],
             "samples": [] if self._sampling.finished else sorted(self.deployment.cameras),
         }

@@ -207,6 +207,7 @@ def serve(
         if reporter.facts().get("stands_by"):
             return "another process is at work; standing by"
         said = [at_work.remark()] if at_work is not None else []
+        said.append(reporter.unforeseen.trouble)
         return "; ".join(one for one in (*server.troubles, *said) if one) or None
 
     reporter = Reporter(name, process_context.context, not_ready)
@@ -251,9 +252,11 @@ def stop_with_parent(stop: threading.Event) -> None:
     """Stop when the process that holds our standard input ends, however it ends."""
 
     def watch() -> None:
-        while os.read(sys.stdin.fileno(), 1024):
-            pass
-        stop.set()
+        try:
+            while os.read(sys.stdin.fileno(), 1024):
+                pass
+        finally:  # also where it cannot be read: nobody would ever say that it is over
+            stop.set()
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
@@ -274,9 +277,11 @@ def _beating(
 
     def beat() -> None:
         while not over.is_set():
-            partitions.look()
-            say()
-            server.look()
+            for step in (partitions.look, say, server.look):
+                try:
+                    step()
+                except Exception as error:  # noqa: BLE001 - its next report says so
+                    reporter.unforeseen.happened(error)
             process_context.context.clock.wait(BEAT_S, over)
 
     thread = StageThread("presence", beat, over.set)

@@ -12,6 +12,7 @@ from pipeline.core.clock import Clock
 from pipeline.core.errors import OwnershipLostError, StoreError
 from pipeline.core.store import LeaseProof, Store
 from pipeline.core.switching import BY_FILE, ENABLED, RuleSwitch, SwitchBook
+from pipeline.core.unforeseen import UnforeseenErrors
 from pipeline.deployment.model import Deployment
 from pipeline.rules.base import RuleBase
 from pipeline.rules.switched import file_limit, limit_range
@@ -39,6 +40,7 @@ class SwitchDesk:
         self._is_silent = False
         self._stop = threading.Event()
         self._thread: StageThread | None = None
+        self._unforeseen = UnforeseenErrors("comparing switches with the file", clock, logger)
 
     def use(self, deployment: Deployment) -> None:
         """Compare this version of the file, as soon as the store can be written."""
@@ -46,6 +48,11 @@ class SwitchDesk:
         if self._thread is None:
             self._thread = StageThread("switches", self.run, self._stop.set)
             self._thread.start()
+
+    @property
+    def trouble(self) -> str | None:
+        """What went wrong that nobody foresaw, while it is so."""
+        return self._unforeseen.trouble
 
     def run(self) -> None:
         """Compare each version that is given, until stopped."""
@@ -59,6 +66,8 @@ class SwitchDesk:
                 if not self._is_silent:
                     logger.warning("switches are compared with the file later: %s", error)
                 self._is_silent = True
+            except Exception as error:  # noqa: BLE001 - the next look may go well
+                self._unforeseen.happened(error)
             self._clock.wait(_LOOK_S, self._stop)
 
     def stop(self, within_s: float) -> bool:

@@ -17,6 +17,7 @@ from pipeline.core.errors import QueueError, StoreError
 from pipeline.core.events import JsonValue
 from pipeline.core.measures import Health
 from pipeline.core.membership import Presence
+from pipeline.core.unforeseen import UnforeseenErrors
 from pipeline.deployment.model import CameraConfig, Deployment
 from pipeline.processing.health import ENDED_BY
 from pipeline.processing.processor import LaneKey
@@ -547,20 +548,22 @@ def reports_elsewhere(presence: Presence) -> Elsewhere | None:
 
 
 class WatchThread(StageThread):
-    """Looks once a second. What goes wrong in it is logged, and it looks again."""
+    """Looks once a second. What goes wrong in it is told, and it looks again."""
 
-    def __init__(self, look: Callable[[], None]) -> None:
+    def __init__(self, look: Callable[[], None], clock: Clock) -> None:
+        self._unforeseen = UnforeseenErrors("seeing whether the cameras are well", clock, logger)
         self._over = threading.Event()
         self._look = look
         super().__init__("camera wellness", self._watch, self._over.set)
 
+    @property
+    def trouble(self) -> str | None:
+        """What went wrong that nobody foresaw, while it is so."""
+        return self._unforeseen.trouble
+
     def _watch(self) -> None:
-        has_failed = False
         while not self._over.wait(LOOK_S):
             try:
                 self._look()
-                has_failed = False
-            except Exception:
-                if not has_failed:
-                    logger.exception("cannot see whether the cameras are well; trying again")
-                has_failed = True
+            except Exception as error:  # noqa: BLE001 - the next look may go well
+                self._unforeseen.happened(error)

@@ -12,6 +12,7 @@ import uvicorn
 from pipeline.core.clock import Clock
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.queues import Queues
+from pipeline.core.unforeseen import UnforeseenErrors
 from pipeline.serving.connections import KEEP_ALIVE_S, MOST_HEADER_BYTES, ConnectionBounds
 from pipeline.web.access.entrance import Entrance
 from pipeline.web.access.journal import StoreJournal
@@ -60,7 +61,7 @@ def open_state(
     store = config.build(clock, _STORE_PATIENCE_S)
     entrance = Entrance(store.people, clock, lambda: file.deployment.web)
     journal = journal or StoreJournal(store.people, clock)
-    wall = LiveWall(lambda: file.deployment, store, clock, queues)
+    wall = LiveWall(lambda: file.deployment, store, clock, queues, path)
     media = config.build_media()
     oidc = OidcEntrance(clock, lambda: file.deployment.web.oidc)
     desk = PushDesk(lambda: file.deployment, store, clock)
@@ -136,7 +137,9 @@ class WebServer:
         self._server = uvicorn.Server(config)
         self._is_ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
-        self._certificates = None if config.ssl is None else _Certificates(config.ssl, state)
+        self._certificates = None if config.ssl is None else WatchedCertificates(config.ssl, state)
+        if self._certificates is not None:
+            state.said_beside.append(self._certificates.troubles)
 
     def start(self) -> None:
         """Begin to answer."""
@@ -221,12 +224,15 @@ def _load(context: ssl.SSLContext, tls: WebTlsConfig) -> None:
         ) from None
 
 
-class _Certificates:
+class WatchedCertificates:
     """Reads certificate and key again when they change; what cannot be read leaves those before."""
 
     def __init__(self, context: ssl.SSLContext, state: WebState) -> None:
         self._context, self._state = context, state
+        self.trouble: str | None = None
+        """Why those before go on; None while the newest ones are used."""
         self._stop = threading.Event()
+        self._unforeseen = UnforeseenErrors("reading the certificate", state.clock, logger)
         self._stamp = self._look()
         self._thread = threading.Thread(target=self._run, name="certificates", daemon=True)
 
@@ -238,20 +244,32 @@ class _Certificates:
         """Look no more."""
         self._stop.set()
 
+    def troubles(self) -> list[str]:
+        """What is wrong with the newest ones, as sentences."""
+        return [one for one in (self.trouble, self._unforeseen.trouble) if one]
+
     def _run(self) -> None:
         while not self._stop.wait(_CERTIFICATES_EVERY_S):
-            stamp, tls = self._look(), self._state.deployment.web.tls
-            if tls is None or stamp == self._stamp:
-                continue
             try:
-                # Tried on another one first: a half of a pair would break the one in use.
-                _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), tls)
-                _load(self._context, tls)
-            except (OSError, ValueError) as error:
-                logger.warning("the certificate before goes on: %s", error)
-            else:
-                logger.info("another certificate is used: %s", tls.certificate)
-            self._stamp = stamp
+                self._follow()
+            except Exception as error:  # noqa: BLE001 - the next one may be read
+                self._unforeseen.happened(error)
+
+    def _follow(self) -> None:
+        stamp, tls = self._look(), self._state.deployment.web.tls
+        if tls is None or stamp == self._stamp:
+            return
+        try:
+            # Tried on another one first: a half of a pair would break the one in use.
+            _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), tls)
+            _load(self._context, tls)
+        except (OSError, ValueError) as error:
+            logger.warning("the certificate before goes on: %s", error)
+            self.trouble = f"the certificate before goes on, as the new one is refused: {error}"
+        else:
+            logger.info("another certificate is used: %s", tls.certificate)
+            self.trouble = None
+        self._stamp = stamp
 
     def _look(self) -> tuple[object, ...]:
         tls = self._state.deployment.web.tls

@@ -1,5 +1,6 @@
 """What all routes share."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Protocol
 
@@ -50,6 +51,19 @@ class WebState:
     """Where people come in whom the provider of `web.oidc` knows, if there is one."""
     push: PushDesk | None = None
     """Tells browsers of events."""
+    said_beside: list[Callable[[], Sequence[str]]] = field(default_factory=list)
+    """Who else says what is wrong with the application itself."""
+
+    def troubles(self) -> list[str]:
+        """What is wrong with the application itself, as sentences: what it does beside answering
+        goes on, but not as it should.
+        """
+        said = [one for each in self.said_beside for one in each()]
+        if self.live is not None:
+            said += self.live.unforeseen
+        if self.push is not None and self.push.unforeseen is not None:
+            said.append(self.push.unforeseen)
+        return [f"the application: {one}" for one in said]
 
     @property
     def deployment(self) -> Deployment:

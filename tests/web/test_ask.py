@@ -1,6 +1,7 @@
 """Questions about the picture that is seen, answered by the run's own engine."""
 
 import base64
+import shlex
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,12 +15,15 @@ from connectors.queues.memory import MemoryConfig
 from pipeline.core.clock import SystemClock
 from pipeline.core.people import Role
 from pipeline.core.tasks import Detect
+from pipeline.deployment.loader import load
 from pipeline.testing import wait_until
 from pipeline.web.access.permissions import Permission
 from pipeline.web.access.visitor import Visitor
 from pipeline.web.live.asking import AskedPicture, asked
+from pipeline.web.live.wall import way_out_of
 from pipeline.web.problems import WebError
 from tests.web.applications import ADMIN, Application, application
+from tests.web.houses import shop_file
 from tests.web.live import ASKED, camera, deployment, running, watching
 
 
@@ -99,7 +103,8 @@ def test_without_a_running_engine_it_says_so(tmp_path: Path) -> None:
         assert app.client.get("/live/cameras").json()["why_not"].startswith("Live pictures need")
         refused = ask(app)
         assert refused.status_code == 503
-        assert "`moonwatch ask`" in refused.json()["error"]["message"]
+        message = refused.json()["error"]["message"]
+        assert message.endswith("type: `moonwatch run FILE --set web.listen=:8090`")
         with watching(app.url) as seen:
             seen.show("door")
             seen.until(lambda: bool(seen.texts))
@@ -162,3 +167,19 @@ def test_a_question_does_not_outlive_the_application(tmp_path: Path) -> None:
         wall.stop()
         with pytest.raises(WebError, match="the application ends"):
             answer.result()
+
+
+def test_the_way_out_is_a_command_that_works(tmp_path: Path) -> None:
+    """As the file was typed; a run of recordings alone would be over before anybody can ask."""
+    live = load(deployment(tmp_path, "http://127.0.0.1:9", "door"))
+    assert way_out_of(live, Path("my shops/a.yaml")).endswith(
+        "`moonwatch run 'my shops/a.yaml' --set web.listen=:8090`"
+    )
+    told = way_out_of(load(shop_file(tmp_path)), Path("shop.yaml"))
+    command = shlex.split(told.split("`")[1])
+    assert command[:3] == ["moonwatch", "run", "shop.yaml"]
+    again = load(shop_file(tmp_path), [one for one in command[3:] if one != "--set"])
+    assert again.web.listen == ":8090"
+    assert not again.cameras["door"].source.is_finite
+    listening = load(shop_file(tmp_path, "web: {listen: ':8091'}\n"))
+    assert "web.listen" not in way_out_of(listening, None)

@@ -76,7 +76,7 @@ def test_https_is_answered_and_a_renewed_certificate_taken(tmp_path: Path) -> No
     _certificate(tmp_path, "first")
     with house(_with_tls(tmp_path)) as home:
         assert home.url.startswith("https://127.0.0.1:")
-        home.person("ada", Role.VIEWER)
+        home.person("ada", Role.ADMIN)
         context = ssl.create_default_context(cafile=str(tmp_path / "web.crt"))
         with httpx.Client(
             base_url=f"{home.url}/api/v1",
@@ -91,8 +91,16 @@ def test_https_is_answered_and_a_renewed_certificate_taken(tmp_path: Path) -> No
             assert browser.get("/site").status_code == 200
             (tmp_path / "web.crt").write_text("no certificate at all")
             assert _common_name(home.url) == "first"
+
+            def said() -> str:
+                return "; ".join(home.state.troubles())
+
+            wait_until(lambda: "certificate before goes on" in said(), patience(20))
+            told = browser.get("/health").json()
+            assert f"new one is refused: {tmp_path}/web.crt" in told["troubles"][-1]["sentence"]
             _certificate(tmp_path, "second")
             wait_until(lambda: _common_name(home.url) == "second", patience(20))
+            wait_until(lambda: said() == "", patience(20))
 
 
 @pytest.mark.parametrize("what", ["none", "other"])

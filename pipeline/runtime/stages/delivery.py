@@ -188,10 +188,15 @@ class DeliveryStage:
                 events = "1 event" if refused == 1 else f"{refused} events"
                 shows = "`moonwatch undelivered list FILE` shows why"
                 said.append(f"sink {lane.sink} refused {events}; {shows}")
-        if self._desk is not None:
-            troubles = self._desk.troubles
-            said += [f"report {name} cannot be made: {why}" for name, why in troubles.items()]
-        return "; ".join(said) or None
+        return "; ".join([*said, *self.troubles]) or None
+
+    @property
+    def troubles(self) -> list[str]:
+        """What needs an operator's attention beside the sinks, as sentences."""
+        desk, others = self._desk, (self._arming, self._switches)
+        reports = {} if desk is None else desk.troubles
+        said = [f"report {name} cannot be made: {why}" for name, why in reports.items()]
+        return said + [one.trouble for one in others if one is not None and one.trouble]
 
     def _refused(self, sink: str) -> int:
         try:

@@ -103,7 +103,8 @@ class ConfirmedSamplingStage:
         self._supervisor = Supervisor()
         self.watches = CameraWatches(context.metrics, context.clock, beyond, queue)
         self._watching = WatchThread(
-            lambda: self.watches.look(self._open.copy(), self._context.deployment)
+            lambda: self.watches.look(self._open.copy(), self._context.deployment),
+            context.clock,
         )
         self._open: dict[str, SampledCamera] = {}
         self._tokens: dict[str, int] = {}
@@ -193,7 +194,9 @@ class ConfirmedSamplingStage:
 
     @property
     def failure(self) -> str | None:
-        """Why the first camera failed, once there is nothing else to wait for."""
+        """Why its leases are not kept, or why the first camera failed, once all are over."""
+        if self._keeper is not None and self._keeper.failure is not None:
+            return self._keeper.failure
         failed = [p.failure for p in self._playbacks.values() if not p.has_sent_end]
         return next((said for said in failed if said), None) if self.finished else None
 
@@ -206,13 +209,13 @@ class ConfirmedSamplingStage:
     @property
     def troubles(self) -> list[str]:
         """What is wrong with the files that were played here, and with clips, as sentences."""
-        clips = [self.clips.trouble] if self.clips.trouble else []
-        return clips + [said for play in self._playbacks.copy().values() for said in play.troubles]
+        own = [one for one in (self.clips.trouble, self._watching.trouble) if one]
+        return own + [said for play in self._playbacks.copy().values() for said in play.troubles]
 
     @property
     def samples(self) -> frozenset[str]:
         """The cameras that are open here."""
-        return frozenset(self._open.keys() - self.over)
+        return frozenset(self._open.copy().keys() - self.over)
 
     @property
     def over(self) -> frozenset[str]:
@@ -222,12 +225,12 @@ class ConfirmedSamplingStage:
     @property
     def stands_by_for(self) -> frozenset[str]:
         """The cameras that it would sample if no other process did."""
-        others = self._context.deployment.cameras.keys() - self._open.keys()
+        others = self._context.deployment.cameras.keys() - self._open.copy().keys()
         return frozenset(others - self.over - self._over_elsewhere)
 
     def progress(self) -> float | None:
         """Progress through the files, 0..1; None if a live camera or a loop has no end."""
-        return progress_of(self._open.values())
+        return progress_of(self._open.copy().values())
 
     def remark(self) -> str | None:
         """Which cameras are not well, although others are."""

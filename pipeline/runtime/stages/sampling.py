@@ -234,7 +234,8 @@ class SamplingStage:
         self._context = context
         self.watches = CameraWatches(context.metrics, context.clock, beyond, lambda: None)
         self._watching = WatchThread(
-            lambda: self.watches.look(self._cameras.copy(), self._context.deployment)
+            lambda: self.watches.look(self._cameras.copy(), self._context.deployment),
+            context.clock,
         )
         self._cameras = {name: self._camera(name, judged) for name in context.deployment.cameras}
         self._supervisor = Supervisor([camera.loop for camera in self._cameras.values()])
@@ -296,7 +297,7 @@ class SamplingStage:
     @property
     def finished(self) -> bool:
         """Whether all cameras are files that have ended, and all of their states are sent."""
-        return all(camera.finished for camera in self._cameras.values())
+        return all(camera.finished for camera in self._cameras.copy().values())
 
     @property
     def without_end(self) -> frozenset[str]:
@@ -306,8 +307,9 @@ class SamplingStage:
     @property
     def troubles(self) -> list[str]:
         """What is wrong with the files that are played, and with clips, as sentences."""
-        clips = [self.clips.trouble] if self.clips.trouble else []
-        return [*clips, *(said for camera in self._cameras.values() for said in camera.troubles)]
+        own = [one for one in (self.clips.trouble, self._watching.trouble) if one]
+        cameras = self._cameras.copy().values()
+        return [*own, *(said for camera in cameras for said in camera.troubles)]
 
     @property
     def failures(self) -> Mapping[str, str]:
@@ -326,14 +328,14 @@ class SamplingStage:
 
     def progress(self) -> float | None:
         """Progress through the files, 0..1; None if a live camera or a loop has no end."""
-        return progress_of(self._cameras.values())
+        return progress_of(self._cameras.copy().values())
 
     def ready(self) -> str | None:
         """Why no camera is well; None if some camera is."""
         if self.finished:
             return None
         unwell = self.watches.unwell(but=STILL_JUDGED)
-        return ready(self._context, self._cameras.values(), unwell)
+        return ready(self._context, self._cameras.copy().values(), unwell)
 
     def remark(self) -> str | None:
         """Which cameras are not well, although others are."""

@@ -159,7 +159,8 @@ def switch(
 ) -> SwitchesAnswer:
     """Switch a rule or change its limit; it holds two seconds later, until said otherwise."""
     _must_be_there(visitor, state, wish.camera)
-    config = state.deployment.cameras[wish.camera].rules.get(wish.rule)
+    camera = state.deployment.cameras.get(wish.camera)
+    config = None if camera is None else camera.rules.get(wish.rule)
     if config is None:
         raise WebError(404, f"camera {wish.camera} has no rule {wish.rule!r}", place="rule")
     wanted = _wanted(wish)

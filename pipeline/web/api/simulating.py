@@ -170,10 +170,11 @@ async def _ending(rows: Iterator[str], key: tuple[int, str], stop: Flag) -> Asyn
 
 def _days(visitor: Visitor, state: WebState, camera: str) -> list[KnownDay]:
     must_see(visitor, camera)
-    if camera not in state.deployment.cameras:
+    deployment = state.deployment
+    if camera not in deployment.cameras:
         raise WebError(404, f"there is no camera {camera!r}")
-    hours = state.deployment.site_of(camera).opening_hours
-    names = (camera, *state.deployment.cameras[camera].was)
+    hours = deployment.site_of(camera).opening_hours
+    names = (camera, *deployment.cameras[camera].was)
     observed = state.store.observed()
     for name in names:
         found = observed_days(observed, name, hours)

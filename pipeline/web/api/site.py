@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from pipeline.core.machine import installed_version
 from pipeline.core.store import EventFilter, Page
+from pipeline.deployment.model import Deployment
 from pipeline.web.access.guard import needs
 from pipeline.web.access.permissions import Permission
 from pipeline.web.access.visitor import Visitor
@@ -66,7 +67,7 @@ def site_info(visitor: Annotated[Visitor, needs(Permission.LOOK)], state: State)
         timezone=deployment.site.timezone,
         version=installed_version(),
         now=state.clock.now(),
-        recorded_until=_recorded_until(state, [camera.name for camera in cameras]),
+        recorded_until=_recorded_until(state, deployment, [camera.name for camera in cameras]),
         cameras=cameras,
         sinks=list(deployment.sinks),
         visitor=visitor.name,
@@ -76,8 +77,8 @@ def site_info(visitor: Annotated[Visitor, needs(Permission.LOOK)], state: State)
     )
 
 
-def _recorded_until(state: WebState, cameras: list[str]) -> float | None:
-    configs = [state.deployment.cameras[name] for name in cameras]
+def _recorded_until(state: WebState, deployment: Deployment, cameras: list[str]) -> float | None:
+    configs = [deployment.cameras[name] for name in cameras]
     if not configs or any(config.source.type != "file" for config in configs):
         return None
     newest = state.store.history.events(EventFilter(cameras=tuple(cameras)), Page(limit=1))

@@ -5,7 +5,7 @@ It is what `status_of` says, asked once in a while for all who look.
 
 import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from pydantic import BaseModel
@@ -287,6 +287,9 @@ class HealthWatch:
         state, now = self._state, self._state.clock.now()
         loaded = state.file.loaded
         status = status_of(loaded.deployment, state.clock, loaded.digest)
+        # Beside a run, its report says so too.
+        own = [one for one in state.troubles() if not any(one in said for said in status.troubles)]
+        status = replace(status, troubles=[*status.troubles, *own])
         try:
             stored = _stored_in(loaded.deployment, state.store.history, now)
             storage = self._storage.get(

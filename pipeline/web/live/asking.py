@@ -33,7 +33,7 @@ _AT_ONCE: Final = 4
 _TASK: Final = "visitor"
 _NOT_HERE = (
     "No engine can be asked from here: that takes `run` and the application in one process, or a "
-    "queue in Redis. `moonwatch ask` asks about any picture."
+    "queue in Redis."
 )
 
 
@@ -104,7 +104,7 @@ def engine_for(deployment: Deployment, camera: str, kind: AskKind, words: str) -
 def asked_of(wall: LiveWall) -> tuple[Queues, LiveBoard]:
     """What questions are put to, and where answers come; raises WebError where there is none."""
     if wall.queues is None or wall.queues.live is None:
-        raise WebError(503, _NOT_HERE)
+        raise WebError(503, f"{_NOT_HERE} {wall.way_out}")
     return wall.queues, wall.queues.live
 
 

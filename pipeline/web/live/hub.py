@@ -12,7 +12,8 @@ import numpy as np
 
 from pipeline.core.clock import Clock
 from pipeline.core.errors import QueueError
-from pipeline.core.live import LiveBoard, Preview
+from pipeline.core.live import LiveBoard, LiveReader, Preview
+from pipeline.core.unforeseen import UnforeseenErrors
 from pipeline.web.live.clients import LiveClient, ShowWish
 from pipeline.web.live.joining import JoinedFrame, Joiner, Ready
 from pipeline.web.live.messages import LivePicture, LiveText, head_of, late_text, step_of
@@ -46,7 +47,9 @@ class LiveHub:
         """Without a board nobody is shown anything, but news."""
         self._board = board
         self._clock = clock
+        self._answer_wait_s = answer_wait_s
         self._joiner = Joiner(answer_wait_s, clock.monotonic)
+        self._unforeseen = UnforeseenErrors("showing live pictures", clock, logger)
         self._clients: set[LiveClient] = set()
         self._newest: dict[str, deque[LivePicture]] = {}
         self._lock = threading.Lock()
@@ -64,7 +67,12 @@ class LiveHub:
     @property
     def trouble(self) -> str | None:
         """Why there are no pictures now; None if there are, or should be."""
-        return self._trouble
+        return self._trouble or self.unforeseen
+
+    @property
+    def unforeseen(self) -> str | None:
+        """What went wrong that nobody foresaw, while it is so."""
+        return self._unforeseen.trouble
 
     _trouble: str | None = None
 
@@ -108,10 +116,17 @@ class LiveHub:
 
     def call(self, hand_out: Any) -> None:
         """Run something in the event loop, soon; called by any thread."""
+
+        def guarded() -> None:
+            try:
+                hand_out()
+            except Exception as error:  # noqa: BLE001 - who watches is told of it
+                self._unforeseen.happened(error)
+
         loop = self._loop
         if loop is not None and not self._stop.is_set():
             try:
-                loop.call_soon_threadsafe(hand_out)
+                loop.call_soon_threadsafe(guarded)
             except RuntimeError:
                 logger.debug("the event loop has ended")
 
@@ -138,7 +153,7 @@ class LiveHub:
         board = self._board
         if board is None:
             return
-        reader = board.reader()
+        reader: LiveReader | None = None
         said: Mapping[str, int] = {}
         said_at = float("-inf")
         while not self._stop.is_set():
@@ -152,6 +167,8 @@ class LiveHub:
                     self._is_wanted.wait(1.0)
                 continue
             try:
+                if reader is None:
+                    reader = board.reader()
                 wanted = {camera: max(some) for camera, some in steps.items()}
                 now = self._clock.monotonic()
                 if now - said_at >= _SAY_S or wanted != said:
@@ -164,11 +181,18 @@ class LiveHub:
                 self._trouble = str(error)
                 shown = []
                 self._clock.wait(_AWAY_S, self._stop)
-            except Exception:
-                logger.exception("live pictures failed; they go on")
+            except Exception as error:  # noqa: BLE001 - the thread is started only once
+                self._unforeseen.happened(error)
+                reader = None
                 self._clock.wait(_AWAY_S, self._stop)
                 continue
-            self._pass_on(self._joiner.take(shown), steps)
+            try:
+                self._pass_on(self._joiner.take(shown), steps)
+            except Exception as error:  # noqa: BLE001
+                self._unforeseen.happened(error)
+                # What it holds may be what went wrong.
+                self._joiner = Joiner(self._answer_wait_s, self._clock.monotonic)
+                self._clock.wait(_AWAY_S, self._stop)
 
     def _pass_on(self, ready: Sequence[Ready], steps: Mapping[str, frozenset[int]]) -> None:
         made: list[HandedOut] = []

@@ -45,6 +45,9 @@ def event_picture(
 def _of_event(
     deployment: Deployment, media: FileMediaStore, event: Event
 ) -> tuple[bytes, float] | None:
+    config = deployment.cameras.get(event.camera)
+    if config is None:
+        return None  # it was just taken out of the file, and its masks with it
     for reference in event.media:
         if not reference.endswith(".jpg") or not media.has(reference):
             continue
@@ -52,7 +55,7 @@ def _of_event(
             pixels = cv2.imread(str(media.local(reference)), cv2.IMREAD_COLOR)
             if pixels is None:
                 continue
-            masks = Masks(deployment.cameras[event.camera].sample.mask_polygons)
+            masks = Masks(config.sample.mask_polygons)
             shown = masks.fill(np.asarray(pixels, np.uint8))
             done, data = cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
         if done:

@@ -2,8 +2,10 @@
 
 import json
 import logging
+import shlex
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final
 
 from connectors.queues.redis.queue import RedisQueues
@@ -14,22 +16,26 @@ from pipeline.core.measures import Bucket
 from pipeline.core.membership import Presence
 from pipeline.core.queues import Backlog, Queues
 from pipeline.core.store import EventFilter, Page, Span
+from pipeline.core.unforeseen import UnforeseenErrors
 from pipeline.deployment.model import Deployment
 from pipeline.runtime.reports import Report, reports_of
 from pipeline.runtime.stage_process import shared_queues
 from pipeline.telemetry.figures import added
 from pipeline.web.access.visitor import Visitor
+from pipeline.web.config import DEFAULT_LISTEN
 from pipeline.web.live.clients import LiveClient
 from pipeline.web.live.facts import WallLosses, as_plain, wall_cameras, wall_engines
 from pipeline.web.live.hub import LiveHub
 
 logger = logging.getLogger(__name__)
 
-NOT_HERE: Final = (
-    "Live pictures need `run` and the application in one process (set `web.listen` and use "
-    "`moonwatch run`), or a queue in Redis; what is shown is the last picture that was kept."
+_NOT_HERE: Final = (
+    "Live pictures need `run` and the application in one process, or a queue in Redis; what is "
+    "shown is the last picture that was kept."
 )
 _LOOK_S = 2.0
+# Recordings of which a command plays some again: one that goes on is enough.
+_MOST_NAMED = 1
 _MOST_EVENTS = 500
 _LAST_MINUTES_S = 180.0
 
@@ -43,8 +49,12 @@ class LiveWall:
         store: SqlStore,
         clock: Clock,
         queues: Queues | None = None,
+        file: Path | None = None,
     ) -> None:
-        """`queues` are those of a run in this process; without them Redis is used, where it is."""
+        """`queues` are those of a run in this process; without them Redis is used, where it is.
+
+        `file` is the deployment file as it was typed, for the command that is the way out.
+        """
         self._deployment = deployment
         self._store = store
         self._clock = clock
@@ -52,8 +62,8 @@ class LiveWall:
         if queues is None and deployment().queue.is_shared:
             queues = self._own = shared_queues(deployment(), clock)
         self.queues = queues
-        self.why_not = NOT_HERE if queues is None or queues.live is None else None
-        """Why there are no live pictures here; None where there are."""
+        self._file = file
+        self._is_here = queues is not None and queues.live is not None
         self.hub = LiveHub(queues.live if queues is not None else None, clock)
         self._presence: Presence = store.presence
         if isinstance(queues, RedisQueues):
@@ -65,6 +75,22 @@ class LiveWall:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._trouble: str | None = None
+        self._unforeseen = UnforeseenErrors("the live page's news", clock, logger)
+
+    @property
+    def why_not(self) -> str | None:
+        """Why there are no live pictures here, with the way out; None where there are."""
+        return None if self._is_here else f"{_NOT_HERE} {self.way_out}"
+
+    @property
+    def way_out(self) -> str:
+        """The command that brings engines and live pictures here, in a sentence."""
+        return way_out_of(self._deployment(), self._file)
+
+    @property
+    def unforeseen(self) -> list[str]:
+        """What went wrong that nobody foresaw, while it is so."""
+        return [one for one in (self.hub.unforeseen, self._unforeseen.trouble) if one]
 
     def start(self) -> None:
         """Begin to look for news, once somebody watches; safe to repeat."""
@@ -91,12 +117,13 @@ class LiveWall:
         while not self._stop.is_set():
             if self.hub.clients:
                 try:
-                    self._look()
-                except MoonwatchError as error:
-                    self._trouble = str(error)
-                    self._tell({}, {})
-                except Exception:
-                    logger.exception("the wall's news failed; they go on")
+                    try:
+                        self._look()
+                    except MoonwatchError as error:
+                        self._trouble = str(error)
+                        self._tell({}, {})
+                except Exception as error:  # noqa: BLE001 - the thread is started only once
+                    self._unforeseen.happened(error)
             self._clock.wait(_LOOK_S, self._stop)
 
     def _look(self) -> None:
@@ -155,7 +182,7 @@ class LiveWall:
             for name, told in cameras.items()
         }
         engines_text, now = _json(engines), self._clock.now()
-        trouble = self.hub.trouble or self._trouble or self.why_not
+        trouble = self.hub.trouble or self._trouble or self._unforeseen.trouble or self.why_not
 
         def hand_out() -> None:
             for client in self.hub.everyone():
@@ -164,6 +191,29 @@ class LiveWall:
                 )
 
         self.hub.call(hand_out)
+
+
+def way_out_of(deployment: Deployment, file: Path | None) -> str:
+    """What to type instead of `moonwatch web`, so that the run and the application are one process.
+
+    Where the file is on the machine is not told: a path that is not relative is called FILE.
+    """
+    name = "FILE" if file is None or file.is_absolute() else shlex.quote(str(file))
+    command = f"moonwatch run {name}"
+    if deployment.web.listen is None:
+        command += f" --set web.listen={DEFAULT_LISTEN}"
+    cameras = deployment.cameras
+    ending = [one for one, camera in cameras.items() if camera.source.is_finite]
+    if len(ending) < len(cameras):
+        return f"End this process (Ctrl-C) and type: `{command}`"
+    # A run of nothing but recordings ends with them, and the application with the run.
+    for one in ending[:_MOST_NAMED]:
+        source = f"cameras.{one}.source"
+        command += f" --set {source}.loop=true --set {source}.speed=realtime"
+    return (
+        f"End this process (Ctrl-C) and type: `{command}`, which plays the recording again and "
+        "again; what it sees is counted anew each time."
+    )
 
 
 def _state(

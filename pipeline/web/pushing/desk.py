@@ -36,6 +36,7 @@ from pipeline.core.pushing import (
 )
 from pipeline.core.retrying import SaidOnce
 from pipeline.core.store import StoredEvent, UnreadableEvent
+from pipeline.core.unforeseen import UnforeseenErrors
 from pipeline.deployment.model import Deployment
 from pipeline.web.access.visitor import Visitor
 from pipeline.web.config import WebPushConfig
@@ -127,6 +128,7 @@ class PushDesk:
         self._lock = threading.Lock()
         self._trials: dict[str, float] = {}
         self._signer: tuple[str, PushSigner] | None = None
+        self._unforeseen = UnforeseenErrors("sending messages to browsers", clock, logger)
 
     def start(self) -> None:
         """Begin to send."""
@@ -153,6 +155,11 @@ class PushDesk:
     def config(self) -> WebPushConfig | None:
         """What the file says now; None where nobody is told."""
         return self._deployment().web.push
+
+    @property
+    def unforeseen(self) -> str | None:
+        """What went wrong that nobody foresaw, while it is so."""
+        return self._unforeseen.trouble
 
     @property
     def lacks(self) -> str | None:
@@ -235,9 +242,8 @@ class PushDesk:
                 rest_s = self.turn()
             except MoonwatchError as error:
                 outage.lost(f"messages to browsers are not sent: {error}")
-            except Exception:
-                # Whatever it is, the next turn may go well, and the application must not end.
-                logger.exception("messages to browsers are not sent")
+            except Exception as error:  # noqa: BLE001 - the next turn may go well
+                self._unforeseen.happened(error)
             else:
                 outage.works()
             self._wake.wait(rest_s)

@@ -124,7 +124,9 @@ export function Picture({
         data-run={known?.run}
         data-things={known?.answered === true ? things : undefined}
       />
-      {!frame && <p class="tile-empty">{t("live.waiting")}</p>}
+      {!frame && (
+        <p class="tile-empty">{t(wall.trouble.value === null ? "live.waiting" : "live.none_here")}</p>
+      )}
       {known && known.answered !== true && (
         <p class="tile-mark">
           {known.answered === "failed" ? t("live.no_answer") : t("live.not_looked")}
