@@ -32,6 +32,9 @@ class TaskPlan:
     rules: Mapping[str, RulePlan]
     tracker: Callable[[float], Tracker] | None = None
     """Creates the tracker from the picture's aspect."""
+    followed: str = ""
+    """All that its tracker is told, as text. Tracks that were stored may go on where this is
+    another, if the terms are the same, but what will be shown need not be the same."""
     label: str = ""
     """What it looks for."""
     together: str = ""
