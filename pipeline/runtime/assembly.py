@@ -259,7 +259,6 @@ def _task_plan(
         task,
         rules,
         tracker,
-        followed,
         label,
         together,
         terms=hashlib.blake2b(text.encode(), digest_size=12).hexdigest(),
@@ -269,6 +268,7 @@ def _task_plan(
         question=question_of(config.task(task)),
         scene=_scene(camera),
         stands=stands,
+        followed=followed,
     )
 
 

@@ -16,7 +16,8 @@ from pipeline.web.access.permissions import Role
 from pipeline.web.access.visitor import Visitor
 from pipeline.web.api import backgrounds
 from pipeline.web.backgrounds.pictures import Background
-from pipeline.web.simulating.what_if import BUDGET_S, RUNNING, lines, simulation_of
+from pipeline.web.simulating.what_if import BUDGET_S, RUNNING, simulation_of
+from pipeline.web.simulating.what_if import lines as lines_of
 from tests.cli.commands import moonwatch
 from tests.web.applications import Application, application
 from tests.web.happened import shop
@@ -131,7 +132,7 @@ def test_an_answer_ends_in_time_and_says_how_far_it_got(product: Path) -> None:
         simulation = simulation_of(
             replace(app.state, clock=late), app.state.deployment, "plaza", (), Span(), Flag()
         )
-        for line in lines(simulation, {}, "UTC", lambda _: [{"rule": "middle"}]):
+        for line in lines_of(simulation, {}, "UTC", lambda _: [{"rule": "middle"}]):
             row = json.loads(line)
             if row["kind"] == "end":
                 assert row["cut_short"] is None
@@ -146,10 +147,11 @@ def test_what_one_edit_followed_is_held_for_the_next(product: Path) -> None:
     with application(product) as app:
         held = app.state.followed
         assert held.size == 0
-        first = _rows(app, lines={"middle": _MOVED}, only=["middle"])
+        lines = {**app.client.get("/edit/cameras/plaza").json()["lines"], "middle": _MOVED}
+        first = _rows(app, lines=lines, only=["middle"])
         size = held.size
         assert 0 < size <= held.room
-        assert _rows(app, lines={"middle": _MOVED}, only=["middle"]) == first
+        assert _rows(app, lines=lines, only=["middle"]) == first
         assert held.size == size
 
 
