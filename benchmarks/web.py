@@ -3,7 +3,7 @@
 Usage: python -m benchmarks.web [--cameras 16] [--fps 2] [--seconds 20] [--rounds 3]
     [--watchers 200]
        python -m benchmarks.web --what-if [--hours 24] [--looks 4] [--crowded] [--keep FOLDER]
-    [--json FILE]
+    [--in-turns] [--json FILE]
 
 The second one measures how long the editor's what-if takes for a day; see benchmarks/what_if.py.
 

@@ -1,6 +1,7 @@
 """How long the editor's what-if takes for a whole day, asked of the running application.
 
 Usage: python -m benchmarks.web --what-if [--hours 24] [--looks 4] [--keep FOLDER] [--json FILE]
+    [--in-turns]
 
 The day: what the bundled detector finds in 32 s of the bundled recording (5 to 6 persons at a
 time), once a minute from 8 to 20, or all day again and again without a pause (`--crowded`), judged
@@ -8,6 +9,9 @@ and written by a real processor into a SQLite store. Between two looks of the re
 half a second apart, boxes are put in the middle. Then the application runs in a process of its
 own, and is asked what a moved line and another limit would have counted. What is told
 is when the first hour came and when all were there, with the processor time of the application.
+
+With `--in-turns` no application is asked: each edit is judged with nothing held of those before,
+and with what trackers showed held, in turns in one process. Both answers must be the same.
 """
 
 import argparse
@@ -29,10 +33,14 @@ from connectors.queues.memory import MemoryConfig
 from connectors.queues.memory.queue import MemoryShelf
 from pipeline.core.answers import Boxes
 from pipeline.core.clock import SystemClock
+from pipeline.core.events import JsonValue
 from pipeline.core.geometry import Box
 from pipeline.core.jobs import Result
 from pipeline.core.people import Role
 from pipeline.deployment.loader import load
+from pipeline.deployment.model import Deployment
+from pipeline.insight.followed_looks import FollowedParts
+from pipeline.insight.simulation import Simulation, SimulationScope, hour_as_json
 from pipeline.processing.processor import Processor, ProcessorContext
 from pipeline.processing.snapshots import Snapshots
 from pipeline.runtime.assembly import plans_of
@@ -40,6 +48,7 @@ from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock
 from pipeline.web.access.visitor import Visitor
 from pipeline.web.run import WebServer, open_state
+from pipeline.web.state import MOST_FOLLOWED
 
 DAY = 1_795_651_200.0
 """Midnight of 2026-11-26, UTC."""
@@ -282,12 +291,40 @@ def questions() -> dict[str, dict[str, Any]]:
     }
 
 
+def in_turns(file: Path) -> Iterator[str]:
+    """A table of the processor time of moved lines, with nothing held and with what is held."""
+    held = FollowedParts(MOST_FOLLOWED)
+    yield "| what-if | nothing held, s of processor time | held | bytes held |"
+    yield "|---|---|---|---|"
+    for name, x in (("the line moved", 0.45), ("moved again", 0.4)):
+        alone, alone_s = _judged(file, x, None)
+        found, found_s = _judged(file, x, held)
+        assert found == alone
+        yield f"| {name} | {alone_s:.2f} | {found_s:.2f} | {held.size} |"
+
+
+def _judged(file: Path, x: float, held: FollowedParts | None) -> tuple[list[JsonValue], float]:
+    """All hours of a line that is moved, and the seconds of processor time."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["cameras"]["plaza"]["lines"]["middle"]["from"][0] = x
+    deployment = Deployment.model_validate(content)
+    reader = deployment.store.build_reader()
+    began = time.process_time()
+    scope = SimulationScope(rules=("footfall",))
+    simulation = Simulation(deployment, reader, reader.history, scope, SystemClock(), followed=held)
+    hours: list[JsonValue] = [hour_as_json(hour, "UTC", "stored") for hour in simulation.hours()]
+    work_s = time.process_time() - began
+    reader.close()
+    return hours, work_s
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What can be said of the day."""
     parser.add_argument("--what-if", action="store_true", help="measure the editor's what-if")
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--looks", type=int, default=4, choices=(2, 4, 8), help="a second")
     parser.add_argument("--crowded", action="store_true", help="somebody is there at all times")
+    parser.add_argument("--in-turns", action="store_true", help="with and without what is held")
     parser.add_argument("--keep", type=Path, help="use the store in this folder again, if there")
     parser.add_argument("--json", type=Path, help="write the figures there as well")
 
@@ -297,6 +334,9 @@ def run(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="moonwatch-what-if-") as temporary:
         folder = options.keep or Path(temporary)
         file, figures = filled(folder, options.hours, options.looks, crowded=options.crowded)
+        if options.in_turns:
+            print("\n".join(in_turns(file)))
+            return
         times = measured(file, questions())
     print("\n".join(report(times, figures)))
     if options.json is not None:

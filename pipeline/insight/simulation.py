@@ -39,6 +39,7 @@ from pipeline.core.store import (
 from pipeline.core.switching import MORE_THAN, SWITCHING, ByHand, RuleSwitch, SwitchBook
 from pipeline.core.verifying import OUTCOMES, outcome_of, unmarked
 from pipeline.deployment.model import Deployment
+from pipeline.insight.followed_looks import FollowedParts
 from pipeline.insight.simulation_lane import (
     MOST_FOLLOWED,
     Judged,
@@ -198,6 +199,7 @@ class Simulation:
         every_rule: bool = False,
         stop: Callable[[], bool] = lambda: False,
         budget_s: float | None = None,
+        followed: FollowedParts | None = None,
     ) -> None:
         """Look what there is; raises ConfigError where nothing is asked for that can be answered.
 
@@ -205,12 +207,15 @@ class Simulation:
         if it is to be `every_rule`. `stop` is asked often; `budget_s` is how long it may take.
         `arming` knows what was armed and disarmed by hand, `switches` which rules were switched. A
         limit that was given by hand is that of the file it was given for: where a file says
-        another, that is what is asked for.
+        another, that is what is asked for. What is `followed` is held for the next simulation of
+        the same store.
         """
         self._observations, self._history, self._clock = observations, history, clock
         self._deployment, self._against, self._scope = deployment, against, scope
         self._stop, self._budget_s = stop, budget_s
-        self._every_rule = every_rule
+        self._every_rule, self._followed = every_rule, followed
+        if followed is not None:
+            followed.begin()
         self._by_hand = ByHand(arming or ArmingBook(), switches or SwitchBook())
         self._left_aside: set[RuleSwitch] = set()
         self._began = clock.monotonic()
@@ -226,6 +231,7 @@ class Simulation:
         self._reach_s = reach_s
         self._notes: list[str] = []
         self._said: set[tuple[str, float]] = set()
+        self._back_to: float | None = None
         self.cut_short: str | None = None
         """Why it ended before it was through."""
         self._problems = list(self._found_problems())
@@ -248,12 +254,14 @@ class Simulation:
             generators = {name: self._camera_hours(name) for name in cameras}
             ready: dict[str, tuple[float, SimulatedHour | None]] = {}
             while waiting:
+                self._look()
                 # A camera is not begun before its turn comes.
                 _, name = heapq.heappop(waiting)
                 if name in ready:
                     _, hour = ready.pop(name)
                     if hour is not None and name in shown:
                         yield hour
+                        self._back_to = hour.since
                 following = next(generators[name], None)
                 if following is not None:
                     ready[name] = following
@@ -351,8 +359,22 @@ class Simulation:
     def _look(self) -> None:
         if self._stop():
             raise SimulationStopped("it was stopped")
-        if self._budget_s is not None and self._clock.monotonic() - self._began > self._budget_s:
-            raise SimulationStopped(f"it took longer than {self._budget_s:g} s")
+        if not self.has_time:
+            raise SimulationStopped(self._out_of_time())
+
+    @property
+    def has_time(self) -> bool:
+        """Whether its budget is not used up."""
+        return self._budget_s is None or self._clock.monotonic() - self._began <= self._budget_s
+
+    def _out_of_time(self) -> str:
+        """How far it came within its budget, and what can be done about it."""
+        spent = f"it took longer than {self._budget_s:g} s"
+        way_out = "ask for a shorter time, or let `moonwatch simulate` judge it, which has no limit"
+        if self._back_to is None:
+            return f"{spent}, and no hour was judged by then: {way_out}"
+        since = local_time(self._back_to, self._deployment.site.timezone)
+        return f"{spent}; it came back to {since}, and nothing earlier was judged: {way_out}"
 
     def _camera_hours(self, camera: str) -> Iterator[tuple[float, SimulatedHour | None]]:
         """Each hour, and what of it is asked for."""
@@ -408,6 +430,7 @@ class Simulation:
             always=[name for name, rule in side.rules.items() if rule.verify is not None],
             memories={name: memory_s(rule) for name, rule in side.rules.items()},
             room=MOST_FOLLOWED // (len(self._seen) * len(self._files)),
+            followed=self._followed,
             look=self._look,
         )
         zone = self._zone(side.camera)

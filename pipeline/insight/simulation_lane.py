@@ -5,13 +5,14 @@ with it resumes, exactly as after a restart; a rule that is new or was edited be
 shown some of what came before, which does not count, so that it knows who is there.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from pipeline.core.errors import StoreError
-from pipeline.core.events import Event
+from pipeline.core.events import Event, JsonValue
 from pipeline.core.jobs import Result
 from pipeline.core.measures import BUCKET_S, Bucket, minute_of
 from pipeline.core.observations import (
@@ -23,7 +24,8 @@ from pipeline.core.observations import (
 )
 from pipeline.core.rules import Verdict
 from pipeline.core.store import Span
-from pipeline.processing.judge import Followed, Judge
+from pipeline.insight.followed_looks import FollowedParts, PackedLooks, RunUpParts, digest_of
+from pipeline.processing.judge import Judge
 from pipeline.processing.kept import KeptLane, KeptTask, read_lane
 from pipeline.processing.plan import LanePlan, TaskPlan
 from pipeline.processing.questions import with_tasks
@@ -37,8 +39,8 @@ _SETTLED_S = 5.0
 """Trackers and rules are sure of what is there a little later."""
 _AFTER_S = 180.0
 """So long after a moment rules may still conclude something of the time before it."""
-MOST_FOLLOWED = 100_000
-"""Looks and tracks that are held at most until they are judged again: some 60 MB."""
+MOST_FOLLOWED = 24_000_000
+"""Bytes of what trackers showed that are held at most until it is judged again."""
 _LOOK_EVERY = 64
 """Frames between two looks whether to stop."""
 
@@ -195,68 +197,6 @@ class _Begun:
         return found
 
 
-@dataclass(slots=True)
-class _FollowedPart:
-    """What the rules were shown in a part that was judged as a run-up."""
-
-    frames: list[tuple[str, int]]
-    """The run and number of each frame that it was followed through."""
-    room: int
-    size: int = 0
-    """Of the looks and the tracks in them."""
-    looks: list[Followed] = field(default_factory=list)
-    """Nothing where they are more than there is room for."""
-    tracks: str = ""
-    """The states of the trackers after it, as JSON."""
-
-    def add(self, followed: Followed) -> None:
-        """Keep one more look."""
-        self.size += 1 + sum([len(one.tracks) + len(one.others) for one in followed.values()])
-        if self.size <= self.room:
-            self.looks.append(followed)
-        else:
-            self.looks.clear()
-
-
-class _FollowedParts:
-    """The newest of the parts that were a run-up, until they are judged themselves.
-
-    What trackers make of a part depends on nothing but the state that is stored of them, the
-    frames and the tasks: where all of these are the same, so is what is shown to the rules.
-    """
-
-    def __init__(self, room: int) -> None:
-        self._room = room
-        self._parts: dict[Hashable, _FollowedPart] = {}
-
-    def begun(self, frames: Sequence[ObservedFrame]) -> _FollowedPart:
-        """One that is followed now."""
-        return _FollowedPart(_names(frames), self._room)
-
-    def add(self, key: Hashable, part: _FollowedPart) -> None:
-        """Keep one, and no more of the earlier ones than there is room for."""
-        if part.size > self._room:
-            return
-        self._parts[key] = part
-        size = sum(one.size for one in self._parts.values())
-        while size > self._room:
-            size -= self._parts.pop(next(iter(self._parts))).size
-
-    def of(
-        self, key: Hashable, frames: Sequence[ObservedFrame], *, is_last: bool
-    ) -> _FollowedPart | None:
-        """What is kept of a part, if these are its frames: some may have been deleted since.
-
-        The time that `is_last` it is kept no longer.
-        """
-        part = self._parts.pop(key, None) if is_last else self._parts.get(key)
-        return part if part is not None and part.frames == _names(frames) else None
-
-
-def _names(frames: Sequence[ObservedFrame]) -> list[tuple[str, int]]:
-    return [(frame.result.run, frame.result.ordinal) for frame in frames]
-
-
 class SimulationStopped(Exception):  # noqa: N818 - it is no error
     """Whoever asked wants no more of it."""
 
@@ -277,6 +217,7 @@ class LaneSimulation:
         always: Collection[str] = (),
         memories: Mapping[str, float] | None = None,
         room: int = MOST_FOLLOWED,
+        followed: FollowedParts | None = None,
         look: Callable[[], None] = lambda: None,
     ) -> None:
         """`camera` is the name under which it is kept, `named` that in the plan.
@@ -285,8 +226,9 @@ class LaneSimulation:
         Rules that would go on from what is stored of them conclude what is stored: they are not
         judged again unless it is to be `every_rule`, or they are of those that `always` are, as not
         all that they concluded is stored. `memories` are how many seconds each rule may take to
-        tell what has begun, such as its `longer_than`. `room` is how many looks and tracks are held
-        at most, so that they need not be followed twice. `look` is called now and then, and may
+        tell what has begun, such as its `longer_than`. `room` is how many bytes are held at
+        most of what trackers showed, so that nothing need be followed twice; what was `followed` is
+        held beyond that, for the next simulation as well. `look` is called now and then, and may
         raise SimulationStopped.
         """
         self._history = history
@@ -302,7 +244,7 @@ class LaneSimulation:
             for task in tasks
             for name, rule in task.rules.items()
         }
-        self._followed = _FollowedParts(room)
+        self._run_ups, self._followed = RunUpParts(room), followed
         self._look = look
 
     def parts(self, span: Span, first: float, last: float) -> Iterator[tuple[float, Judged]]:
@@ -459,13 +401,13 @@ class LaneSimulation:
                     return None
             if counts:
                 self._enter(judged, part, asked, resumed)
-            frames, earlier = self._frames(part, until, judged.notes)
+            frames, earlier, digest = self._frames(part, until, judged.notes)
             anew.see(frames)
             if counts:
                 judged.see(frames)
             if number == run_up:
                 began_within = earlier
-            with self._following(judge, part, asked, frames, counts=counts):
+            with self._following(judge, part, asked, digest, counts=counts):
                 for verdict in self._verdicts(judge, frames, asked):
                     anew.add(verdict.events)
                     if counts:
@@ -484,27 +426,57 @@ class LaneSimulation:
         judge: Judge,
         part: _Part,
         asked: Mapping[str, str],
-        frames: Sequence[ObservedFrame],
+        frames: bytes,
         *,
         counts: bool,
     ) -> Iterator[None]:
-        """While a part is judged, take from its time as a run-up what its trackers showed."""
-        key = _followed_key(judge, part, asked)
-        known = self._followed.of(key, frames, is_last=counts) if key is not None else None
+        """While a part is judged, take what its trackers showed when it was followed before."""
+        key = self._followed_key(judge, part, asked)
+        known = self._known(key, frames, counts=counts) if key is not None else None
         if known is not None:
-            judge.follow_again(iter(known.looks))
+            judge.follow_again(known.looks())
             yield
             judge.catch_up(json.loads(known.tracks))
             judge.follow(None)
-        elif key is not None and not counts:
-            begun = self._followed.begun(frames)
+        elif key is not None and (self._followed is not None or not counts):
+            shared = 0 if self._followed is None else self._followed.room
+            begun = PackedLooks(frames, max(shared, 0 if counts else self._run_ups.room))
             judge.follow(begun.add)
             yield
             judge.follow(None)
             begun.tracks = json.dumps(judge.tracks())
-            self._followed.add(key, begun)
+            is_held = self._followed is not None and self._followed.add(key, begun)
+            if not (is_held or counts):
+                self._run_ups.add(key, begun)
         else:
             yield
+
+    def _known(self, key: Hashable, frames: bytes, *, counts: bool) -> PackedLooks | None:
+        held = None if self._followed is None else self._followed.of(key, frames)
+        return held or self._run_ups.of(key, frames, is_last=counts)
+
+    def _followed_key(self, judge: Judge, part: _Part, asked: Mapping[str, str]) -> Hashable | None:
+        """What trackers show in a part depends on this and its frames; None if on what was before.
+
+        Plans of two files have the same trackers where all that is told to them is the same.
+        """
+        kept = _read(part.start)
+        if part.start is None or kept is None:
+            return None
+        if (judge.last_at, judge.aspect) != (kept.last_at, kept.aspect):
+            return None
+        began: list[JsonValue] = [kept.last_at, kept.aspect]
+        tasks: list[Hashable] = []
+        for task in judge.plan.tasks:
+            stored = kept.tasks.get(asked[task.task])
+            if stored is None or stored.terms != task.terms:
+                return None
+            began += [stored.tracker, stored.standing]
+            names = (task.task, asked[task.task], task.label, task.together)
+            tasks.append((*names, task.terms, task.followed, task.question, task.stands))
+        state = hashlib.blake2b(json.dumps(began).encode(), digest_size=16).digest()
+        start = (part.start.run, part.start.ordinal, part.start.at)
+        return self._camera, self._engine, start, state, tuple(tasks)
 
     def _enter(
         self,
@@ -568,14 +540,17 @@ class LaneSimulation:
 
     def _frames(
         self, part: _Part, until: float, notes: list[str]
-    ) -> tuple[list[ObservedFrame], bool]:
-        """What was seen in a part, in the order of judging, and whether its minute began before."""
+    ) -> tuple[list[ObservedFrame], bool, bytes]:
+        """What was seen in a part, in the order of judging, whether its minute began before, and
+        a digest of it.
+        """
         start, end = part.start, part.end
         span = Span(part.since, min(until, max(part.until + 1e-3, part.within)))
         by_run: dict[str, list[ObservedFrame]] = {}
-        earlier = False
+        earlier, contents = False, hashlib.blake2b(digest_size=16)
         for block in self._history.observations(self._camera, self._engine, span):
             self._look()
+            contents.update(block.content)
             for frame in self._opened(block, notes):
                 result = frame.result
                 if start is not None and result.run == start.run:
@@ -596,7 +571,7 @@ class LaneSimulation:
         for frames in by_run.values():
             # Where a clock was set back, the minutes are not in the order of judging.
             ordered += sorted(frames, key=lambda frame: frame.result.ordinal)
-        return ordered, earlier
+        return ordered, earlier, digest_of(contents.digest(), ordered)
 
     def _opened(self, block: ObservationBlock, notes: list[str]) -> list[ObservedFrame]:
         """The frames of a block; nothing of one that is damaged, and a note."""
@@ -685,21 +660,6 @@ def _answered_as(tasks: Sequence[TaskPlan], kept: KeptLane) -> dict[str, str]:
         if same and task.answered:
             found[task.task] = same[0]
     return found
-
-
-def _followed_key(judge: Judge, part: _Part, asked: Mapping[str, str]) -> Hashable | None:
-    """What trackers show in a part depends on this and its frames; None if on what was before."""
-    kept = _read(part.start)
-    if part.start is None or kept is None:
-        return None
-    if (judge.last_at, judge.aspect) != (kept.last_at, kept.aspect):
-        return None
-    for task in judge.plan.tasks:
-        stored = kept.tasks.get(asked[task.task])
-        if stored is None or stored.terms != task.terms:
-            return None
-    tasks = tuple((task.task, asked[task.task], task.tracker) for task in judge.plan.tasks)
-    return part.start.run, part.start.ordinal, part.start.at, tasks
 
 
 def _same(tasks: Mapping[str, KeptTask], mine: Mapping[str, KeptTask]) -> bool:

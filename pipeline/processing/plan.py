@@ -47,6 +47,9 @@ class TaskPlan:
     """A digest of where the pictures come from: what is known of another scene does not hold."""
     stands: bool = False
     """Its answers may be about parts of the picture; what stands elsewhere is remembered."""
+    followed: str = ""
+    """All that its tracker is told, as text. Tracks that were stored may go on where this is
+    another, if the terms are the same, but what will be shown need not be the same."""
 
 
 @dataclass(frozen=True, slots=True)

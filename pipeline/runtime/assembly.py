@@ -236,9 +236,10 @@ def _task_plan(
     }
     config = camera.tasks[task]
     together = followed_together(camera).get(task, "")
-    tracker, label, stands = None, "", False
+    tracker, followed, label, stands = None, "", "", False
     if isinstance(config, DetectTask):
         tracker, label = partial(config.track.build, config.detect), config.detect
+        followed = config.track.model_dump_json()
         stands = config.where == "motion"
     # An engine's name and how often it is asked do not change its answers; what it is shown does.
     answered_by: dict[str, JsonValue] = {
@@ -267,6 +268,7 @@ def _task_plan(
         question=question_of(config.task(task)),
         scene=_scene(camera),
         stands=stands,
+        followed=followed,
     )
 
 

@@ -11,6 +11,7 @@ from connectors.stores.files import FileMediaStore
 from connectors.stores.sql import SqlStore
 from pipeline.core.clock import Clock
 from pipeline.deployment.model import Deployment
+from pipeline.insight.followed_looks import FollowedParts
 from pipeline.web.access.entrance import Entrance
 from pipeline.web.access.oidc import OidcEntrance
 from pipeline.web.access.visitor import Doors, Visitor
@@ -18,6 +19,9 @@ from pipeline.web.deployment_view import DeploymentView
 from pipeline.web.heavy import HeavyQuestions
 from pipeline.web.live.wall import LiveWall
 from pipeline.web.pushing.desk import PushDesk
+
+MOST_FOLLOWED = 64_000_000
+"""Bytes of what trackers showed that are held at most between two edits that are tried."""
 
 
 class Journal(Protocol):
@@ -49,6 +53,8 @@ class WebState:
     """Whose turn it is to be answered what takes long."""
     oidc: OidcEntrance | None = None
     """Where people come in whom the provider of `web.oidc` knows, if there is one."""
+    followed: FollowedParts = field(default_factory=lambda: FollowedParts(MOST_FOLLOWED))
+    """What trackers showed in what edits were tried on, for the next edit."""
     push: PushDesk | None = None
     """Tells browsers of events."""
     said_beside: list[Callable[[], Sequence[str]]] = field(default_factory=list)

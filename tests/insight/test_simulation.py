@@ -17,6 +17,7 @@ from pipeline.core.answers import Failed
 from pipeline.core.errors import ConfigError
 from pipeline.core.events import Event
 from pipeline.core.jobs import Result
+from pipeline.core.local_time import local_time
 from pipeline.core.measures import Bucket
 from pipeline.core.store import Span
 from pipeline.deployment.model import Deployment
@@ -402,10 +403,23 @@ def test_it_can_be_stopped_and_has_a_budget(sites: Callable[..., Site]) -> None:
     assert simulation.cut_short == "it was stopped"
     simulation = Simulation(asked, reader, reader.history, SimulationScope(), clock, budget_s=5.0)
     hours = simulation.hours()
-    next(hours)
+    seen = next(hours)
     clock.advance(10.0)
     assert list(hours) == []
-    assert simulation.cut_short == "it took longer than 5 s"
+    way_out = "ask for a shorter time, or let `moonwatch simulate` judge it, which has no limit"
+    back_to = local_time(seen.since, asked.site.timezone)
+    assert simulation.cut_short == (
+        f"it took longer than 5 s; it came back to {back_to}, and nothing earlier was judged: "
+        f"{way_out}"
+    )
+    simulation = Simulation(asked, reader, reader.history, SimulationScope(), clock, budget_s=5.0)
+    had_time = simulation.has_time
+    clock.advance(10.0)
+    assert (had_time, simulation.has_time) == (True, False)
+    assert list(simulation.hours()) == []
+    assert simulation.cut_short == (
+        f"it took longer than 5 s, and no hour was judged by then: {way_out}"
+    )
     reader.close()
 
 

@@ -15,6 +15,7 @@ from pipeline.core.store import Span
 from pipeline.core.tracks import Track, Tracker
 from pipeline.deployment.model import Deployment
 from pipeline.insight import simulation_lane
+from pipeline.insight.followed_looks import FollowedParts
 from pipeline.insight.simulation import RuleHour, hour_as_json, memory_s, summed
 from pipeline.insight.simulation_lane import LaneSimulation, needed
 from pipeline.processing.plan import TaskPlan
@@ -185,7 +186,13 @@ class CountedTracker:
         self._tracker.restore(state)
 
 
-def judged_again(place: Place, room: int) -> tuple[str, list[float]]:
+def judged_again(
+    place: Place,
+    room: int,
+    followed: FollowedParts | None = None,
+    hold: str = "20m",
+    **track: JsonValue,
+) -> tuple[str, list[float]]:
     """Everything that the engine of bags concludes by another limit, and what trackers saw."""
     shown: list[float] = []
 
@@ -195,8 +202,11 @@ def judged_again(place: Place, room: int) -> tuple[str, list[float]]:
             return task
         return replace(task, tracker=lambda aspect: CountedTracker(make(aspect), shown))
 
-    edits = {"parked": {"for": "20m"}}
-    file = Deployment.model_validate(scene(**edits))
+    edits = {"parked": {"for": hold}}
+    content = scene(**edits)
+    bags = content["cameras"]["door"]["tasks"]["bags"]
+    content["cameras"]["door"]["tasks"]["bags"] = {**bags, **({"track": track} if track else {})}
+    file = Deployment.model_validate(content)
     (plan,) = plans_of(file)
     rules = file.cameras["door"].rules
     memories = {name: memory_s(rule) for name, rule in rules.items()}
@@ -207,7 +217,13 @@ def judged_again(place: Place, room: int) -> tuple[str, list[float]]:
             tasks = needed([counted(task) for task in lane.tasks])
             (kept,) = [one for one in reader.observed() if one.engine == lane.engine]
             simulation = LaneSimulation(
-                reader, "door", lane.engine, tasks, memories=memories, room=room
+                reader,
+                "door",
+                lane.engine,
+                tasks,
+                memories=memories,
+                room=room,
+                followed=followed,
             )
             found += list(simulation.parts(Span(), kept.first, kept.last))
         return repr(found), shown
@@ -218,7 +234,7 @@ def judged_again(place: Place, room: int) -> tuple[str, list[float]]:
 def test_a_run_up_is_followed_once(place: Place) -> None:
     """What its trackers showed is taken when it is judged itself, and what follows is the same."""
     twice, shown_twice = judged_again(place, room=0)
-    once, shown_once = judged_again(place, room=10_000)
+    once, shown_once = judged_again(place, room=1_000_000)
     assert once == twice
     assert len(shown_once) == len(set(shown_once)) == LOOKS
     assert set(shown_twice) == set(shown_once)
@@ -228,6 +244,27 @@ def test_a_run_up_is_followed_once(place: Place) -> None:
 def test_what_is_held_of_a_run_up_is_bounded(place: Place) -> None:
     """The newest hours of it that there is room for are not followed again, and no others."""
     twice, shown_twice = judged_again(place, room=0)
-    some, shown_some = judged_again(place, room=600)
+    some, shown_some = judged_again(place, room=4_000)
     assert some == twice
     assert LOOKS < len(shown_some) < len(shown_twice)
+
+
+def test_what_one_edit_followed_is_taken_by_the_next(place: Place) -> None:
+    """Each edit concludes what it does alone; of what there is no room for it follows all anew."""
+    followed = FollowedParts(1_000_000)
+    for hold in ("25m", "20m"):
+        alone, _ = judged_again(place, room=1_000_000, hold=hold)
+        is_first = followed.size == 0
+        followed.begin()
+        found, shown = judged_again(place, room=0, followed=followed, hold=hold)
+        assert found == alone
+        assert len(shown) == len(set(shown)) == (LOOKS if is_first else 0)
+    # A speed that earlier releases took for granted is no other term, but another tracker.
+    followed.begin()
+    assert len(judged_again(place, room=0, followed=followed, hold=hold, speed=0.7)[1]) == LOOKS
+    few = FollowedParts(followed.size // 4)
+    few.begin()
+    found, shown = judged_again(place, room=1_000_000, followed=few)
+    assert found == alone
+    assert len(shown) == len(set(shown)) == LOOKS
+    assert 0 < few.size <= few.room

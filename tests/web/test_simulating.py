@@ -1,17 +1,23 @@
 """What an edit would have counted: the same as from the command line, and while it is made."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from threading import Event as Flag
 from typing import Any
 
 import httpx
 import pytest
 
+from pipeline.core.clock import SystemClock
+from pipeline.core.store import Span
+from pipeline.testing import ManualClock
 from pipeline.web.access.permissions import Role
 from pipeline.web.access.visitor import Visitor
 from pipeline.web.api import backgrounds
 from pipeline.web.backgrounds.pictures import Background
-from pipeline.web.simulating.what_if import RUNNING
+from pipeline.web.simulating.what_if import BUDGET_S, RUNNING, simulation_of
+from pipeline.web.simulating.what_if import lines as lines_of
 from tests.cli.commands import moonwatch
 from tests.web.applications import Application, application
 from tests.web.happened import shop
@@ -91,6 +97,62 @@ def test_what_cannot_be_counted_is_a_sentence(product: Path, tmp_path: Path) -> 
         assert refused.json()["error"]["problems"]
         app.doors.who = Visitor.of_role("otto", Role.OPERATOR, ["door"])
         assert post("/simulate", json={"camera": "plaza"}).status_code == 404
+
+
+class _HastyClock(SystemClock):
+    """Some seconds pass whenever somebody looks at it."""
+
+    step_s = 0.0
+
+    def monotonic(self) -> float:
+        """Later each time."""
+        self._passed_s = getattr(self, "_passed_s", 0.0) + self.step_s
+        return super().monotonic() + self._passed_s
+
+
+def test_an_answer_ends_in_time_and_says_how_far_it_got(product: Path) -> None:
+    """With what is known by then and the way out; other questions about limits do so, too."""
+    clock = _HastyClock()
+    with application(product, clock=clock) as app:
+        whole = _rows(app)
+        assert whole[-1]["kind"] == "end"
+        assert whole[-1]["cut_short"] is None
+        clock.step_s = 2 * BUDGET_S
+        begin, end = _rows(app)
+        assert (begin["kind"], end["kind"], end["hours"]) == ("begin", "end", 0)
+        assert end["cut_short"] == (
+            "it took longer than 60 s, and no hour was judged by then: ask for a shorter time, or "
+            "let `moonwatch simulate` judge it, which has no limit"
+        )
+        asked = {"camera": "plaza", "rule": "stay"}
+        cut_short = app.client.post("/simulate/visits", json=asked).json()["cut_short"]
+        assert cut_short == end["cut_short"]
+        # Time that runs out when all figures are known leaves no room for anything else.
+        late = ManualClock(clock.now())
+        simulation = simulation_of(
+            replace(app.state, clock=late), app.state.deployment, "plaza", (), Span(), Flag()
+        )
+        for line in lines_of(simulation, {}, "UTC", lambda _: [{"rule": "middle"}]):
+            row = json.loads(line)
+            if row["kind"] == "end":
+                assert row["cut_short"] is None
+                assert row["totals"] == whole[-1]["totals"]
+                late.advance(2 * BUDGET_S)
+        assert row["kind"] == "failed"
+        assert "how right that is was not looked up" in row["message"]
+
+
+def test_what_one_edit_followed_is_held_for_the_next(product: Path) -> None:
+    """At most so many bytes of it, and the counts are the same."""
+    with application(product) as app:
+        held = app.state.followed
+        assert held.size == 0
+        lines = {**app.client.get("/edit/cameras/plaza").json()["lines"], "middle": _MOVED}
+        first = _rows(app, lines=lines, only=["middle"])
+        size = held.size
+        assert 0 < size <= held.room
+        assert _rows(app, lines=lines, only=["middle"]) == first
+        assert held.size == size
 
 
 def test_visits_are_measured_for_a_limit(product: Path) -> None:

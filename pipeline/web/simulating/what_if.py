@@ -24,6 +24,11 @@ from pipeline.web.problems import WebError
 from pipeline.web.state import WebState
 
 BUDGET_S = 60.0
+"""How long one answer may take, whatever is asked for."""
+_NO_TRUTH = (
+    f"how right that is was not looked up: the figures alone took {BUDGET_S:g} s; ask for "
+    "a shorter time"
+)
 MOST_EVENTS = 2000
 """Of one hour and rule; the figures count them all."""
 AGAINST = "stored"
@@ -85,6 +90,7 @@ def simulation_of(
             arming=book,
             stop=stop.is_set,
             budget_s=BUDGET_S,
+            followed=state.followed,
         )
     except ConfigError as error:
         raise WebError(422, error.problems[0].message) from None
@@ -120,6 +126,9 @@ def lines(
             "cut_short": simulation.cut_short,
         }
     )
+    if not (simulation.cut_short or simulation.has_time):
+        yield _line({"kind": "failed", "message": _NO_TRUTH})
+        return
     try:
         known = [] if simulation.cut_short else truth(hours)
     except MoonwatchError as error:
