@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -23,8 +24,12 @@ WITHIN_MS = round(patience(10) * 1000)
 """How long to wait for a fact, on a machine under load."""
 PHONE, TABLET, WIDE = 360, 768, 1440
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-_RUN_AXE = """async (rules) => {
-  const found = await axe.run(document, {runOnly: rules});
+_OF_COLOUR = ["color-contrast", "link-in-text-block"]
+"""What may be broken in the dark alone."""
+_OF_SIZE = ["target-size", "scrollable-region-focusable"]
+"""What may be broken on a screen of another width alone."""
+_RUN_AXE = """async (only) => {
+  const found = await axe.run(document, {runOnly: only, resultTypes: ["violations"]});
   return found.violations.map((one) => ({
     id: one.id,
     help: one.help,
@@ -41,7 +46,6 @@ _RECOLOURED = """async () => {
     }
   }
 }"""
-
 in_browser = pytest.mark.skipif(
     CHROMIUM is None or not (PAGES / "index.html").is_file() or not _AXE.is_file(),
     reason="needs the built pages and a browser: make web, apt-get install chromium",
@@ -145,16 +149,51 @@ def pages(browser: Browser) -> Iterator[NewPage]:
 
 def assert_accessible(page: Page) -> None:
     """Nothing that axe finds against WCAG 2.2 AA, and no content wider than the screen."""
-    if not page.evaluate("typeof axe === 'object'"):
-        # Not by a tag: the policy of the pages allows no script but theirs.
-        page.evaluate(_AXE.read_text(encoding="utf-8"))
-    found = page.evaluate(_RUN_AXE, _RULES)
-    assert found == [], "\n".join(f"{one['id']}: {one['help']} {one['nodes']}" for one in found)
-    wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-    assert wider <= 0, f"{page.url} is {wider} px wider than its window"
+    _assert_axe_finds_nothing(page, _RULES)
+    _assert_nothing_is_wider(page)
+
+
+def assert_fit_for_all_screens(page: Page) -> None:
+    """What is shown is accessible and not too wide on all screens, light and dark; without loading
+    it anew.
+    """
+    # Names and roles are the same on all of them; colours are the same on two.
+    for width, dark, rules in (
+        (WIDE, False, _RULES),
+        (WIDE, True, _OF_COLOUR),
+        (TABLET, False, _OF_SIZE),
+        (PHONE, True, _OF_COLOUR),
+        (PHONE, False, _RULES),
+    ):
+        page.set_viewport_size({"width": width, "height": 800})
+        recolour(page, dark=dark)
+        _assert_axe_finds_nothing(page, rules)
+        _assert_nothing_is_wider(page)
+    page.set_viewport_size({"width": WIDE, "height": 800})
 
 
 def recolour(page: Page, *, dark: bool) -> None:
     """Change between light and dark, and wait until all of the page has the other colours."""
     page.emulate_media(color_scheme="dark" if dark else "light")
     page.evaluate(_RECOLOURED)
+
+
+def _assert_axe_finds_nothing(page: Page, rules: list[str]) -> None:
+    if not page.evaluate("typeof axe === 'object'"):
+        # Not by a tag: the policy of the pages allows no script but theirs.
+        page.evaluate(_axe())
+    found = page.evaluate(_RUN_AXE, rules)
+    assert found == [], f"{page.url} {page.viewport_size}\n" + "\n".join(
+        f"{one['id']}: {one['help']} {one['nodes']}" for one in found
+    )
+
+
+@cache
+def _axe() -> str:
+    return _AXE.read_text(encoding="utf-8")
+
+
+def _assert_nothing_is_wider(page: Page) -> None:
+    """No content is wider than the screen."""
+    wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert wider <= 0, f"{page.url} is {wider} px wider than its window"

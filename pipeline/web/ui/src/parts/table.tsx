@@ -15,31 +15,47 @@ export function Table<Row>({
   rows,
   keyOf,
   showCaption,
+  stacks,
 }: {
   caption: string;
   columns: readonly Column<Row>[];
   rows: readonly Row[];
   keyOf: (row: Row, index: number) => string | number;
   showCaption?: boolean;
+  /** On a phone each row is a block of lines, so that nothing of it is beyond the edge. */
+  stacks?: boolean;
 }) {
+  // What is laid out by other means than as a table is no table to a screen reader without roles.
+  const role = (name: "table" | "row" | "rowgroup" | "cell" | "columnheader") =>
+    stacks ? { role: name } : {};
   return (
     <div class="table-place" role="region" aria-label={caption} tabIndex={0}>
-      <table class="table">
+      <table class={stacks ? "table table-stacks" : "table"} {...role("table")}>
         <caption class={showCaption ? undefined : "unseen"}>{caption}</caption>
-        <thead>
-          <tr>
+        <thead {...role("rowgroup")}>
+          <tr {...role("row")}>
             {columns.map((column) => (
-              <th key={column.key} scope="col" class={column.isNumber ? "number" : undefined}>
+              <th
+                key={column.key}
+                scope="col"
+                class={column.isNumber ? "number" : undefined}
+                {...role("columnheader")}
+              >
                 {column.title}
               </th>
             ))}
           </tr>
         </thead>
-        <tbody>
+        <tbody {...role("rowgroup")}>
           {rows.map((row, index) => (
-            <tr key={keyOf(row, index)}>
+            <tr key={keyOf(row, index)} {...role("row")}>
               {columns.map((column) => (
-                <td key={column.key} class={column.isNumber ? "number" : undefined}>
+                <td
+                  key={column.key}
+                  class={column.isNumber ? "number" : undefined}
+                  data-title={stacks ? column.title : undefined}
+                  {...role("cell")}
+                >
                   {column.cell(row)}
                 </td>
               ))}

@@ -63,6 +63,7 @@ export function Journal() {
           return (
             <>
               <Table
+                stacks
                 caption={t("admin.journal")}
                 rows={rows}
                 keyOf={(row) => row.position}

@@ -34,6 +34,7 @@ export function Sessions() {
             <Empty title={t("admin.session.none")} />
           ) : (
             <Table
+              stacks
               caption={t("admin.sessions")}
               rows={found}
               keyOf={(session) => session.id}

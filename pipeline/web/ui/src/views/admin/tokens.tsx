@@ -65,6 +65,7 @@ export function Tokens() {
             <Empty title={t("admin.token.none")} />
           ) : (
             <Table
+              stacks
               caption={t("admin.tokens")}
               rows={found}
               keyOf={(token) => token.id}

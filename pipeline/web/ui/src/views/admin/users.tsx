@@ -52,6 +52,7 @@ export function Users() {
       <Whichever of={people}>
         {(found) => (
           <Table
+            stacks
             caption={t("admin.users")}
             rows={found}
             keyOf={(person) => person.name}
@@ -74,6 +75,11 @@ export function Users() {
                   ) : (
                     <Badge tone="warning">{t("admin.user.disabled")}</Badge>
                   ),
+              },
+              {
+                key: "made",
+                title: t("admin.made"),
+                cell: (person) => moment(person.made_at, timezone()),
               },
               {
                 key: "acts",
@@ -100,11 +106,6 @@ export function Users() {
                     />
                   </span>
                 ),
-              },
-              {
-                key: "made",
-                title: t("admin.made"),
-                cell: (person) => moment(person.made_at, timezone()),
               },
             ]}
           />

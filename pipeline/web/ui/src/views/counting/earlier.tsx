@@ -20,6 +20,7 @@ export function Earlier() {
           <p class="muted">{t("count.earlier.none")}</p>
         ) : (
           <Table
+            stacks
             caption={t("count.earlier")}
             rows={found}
             keyOf={(one) => one.id}

@@ -226,6 +226,7 @@ function Cameras({
   return (
     <Card title={t("health.cameras")}>
       <Table
+        stacks
         caption={t("health.cameras")}
         columns={columns}
         rows={cameras}
@@ -304,7 +305,13 @@ function Sinks({ sinks }: { sinks: readonly Sink[] }) {
   const cut = sinks.filter((one) => one.of_newest !== null);
   return (
     <Card title={t("health.sinks")}>
-      <Table caption={t("health.sinks")} columns={columns} rows={sinks} keyOf={(one) => one.name} />
+      <Table
+        stacks
+        caption={t("health.sinks")}
+        columns={columns}
+        rows={sinks}
+        keyOf={(one) => one.name}
+      />
       {cut.map((one) => (
         <p class="muted small" key={one.name}>
           {t("health.sink_newest", { sink: one.name, n: number(one.of_newest ?? 0) })}
@@ -371,6 +378,7 @@ function Engines({ engines }: { engines: readonly Engine[] }) {
   return (
     <Card title={t("health.engines")}>
       <Table
+        stacks
         caption={t("health.engines")}
         columns={columns}
         rows={engines}
@@ -433,6 +441,7 @@ function Further({ health }: { health: Health }) {
       {health.sequences.length > 0 && (
         <Card title={t("health.sequences")}>
           <Table
+            stacks
             caption={t("health.sequences")}
             rows={health.sequences}
             keyOf={(one) => one.name}
@@ -458,6 +467,7 @@ function Further({ health }: { health: Health }) {
       {health.second_looks.length > 0 && (
         <Card title={t("health.looks")}>
           <Table
+            stacks
             caption={t("health.looks")}
             rows={health.second_looks}
             keyOf={(one) => `${one.camera}/${one.rule}`}
@@ -482,6 +492,7 @@ function Further({ health }: { health: Health }) {
       {health.processes.length > 0 && (
         <Card title={t("health.processes")}>
           <Table
+            stacks
             caption={t("health.processes")}
             rows={health.processes}
             keyOf={(one) => `${one.stage} ${one.host} ${one.pid}`}

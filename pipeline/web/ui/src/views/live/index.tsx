@@ -171,7 +171,7 @@ function TheWall({ info }: { info: WallInfo }) {
           <Rate wall={wall} />
           <button
             type="button"
-            class="button button-plain"
+            class="button button-plain button-small"
             aria-pressed={hasShapes.value}
             onClick={() => {
               hasShapes.value = !hasShapes.value;
@@ -179,11 +179,13 @@ function TheWall({ info }: { info: WallInfo }) {
           >
             {t("live.shapes")}
           </button>
-          <IconButton
-            icon="fullscreen"
-            label={t("live.fullscreen")}
-            onClick={() => void fullScreen(root.current)}
-          />
+          <span class="wall-fullscreen">
+            <IconButton
+              icon="fullscreen"
+              label={t("live.fullscreen")}
+              onClick={() => void fullScreen(root.current)}
+            />
+          </span>
         </>
       }
     >

@@ -39,6 +39,7 @@ export function SharedLinks({ all = false }: { all?: boolean }) {
             <p class="muted">{t("share.links.none")}</p>
           ) : (
             <Table
+              stacks
               caption={title}
               rows={found}
               keyOf={(link) => link.id}
