@@ -162,7 +162,7 @@ def test_a_question_does_not_outlive_the_application(tmp_path: Path) -> None:
         assert wall is not None
         task = Detect("visitor", "pretend", "person")
         picture = AskedPicture(jpeg.tobytes(), clock.now())
-        answer = threads.submit(asked, wall, clock, "door", task, picture)
+        answer = threads.submit(asked, wall, ADMIN, clock, "door", task, picture)
         wait_until(lambda: bool(queues.jobs.backlog()))
         wall.stop()
         with pytest.raises(WebError, match="the application ends"):
@@ -172,14 +172,14 @@ def test_a_question_does_not_outlive_the_application(tmp_path: Path) -> None:
 def test_the_way_out_is_a_command_that_works(tmp_path: Path) -> None:
     """As the file was typed; a run of recordings alone would be over before anybody can ask."""
     live = load(deployment(tmp_path, "http://127.0.0.1:9", "door"))
-    assert way_out_of(live, Path("my shops/a.yaml")).endswith(
+    assert way_out_of(live, Path("my shops/a.yaml"), ADMIN).endswith(
         "`moonwatch run 'my shops/a.yaml' --set web.listen=:8090`"
     )
-    told = way_out_of(load(shop_file(tmp_path)), Path("shop.yaml"))
+    told = way_out_of(load(shop_file(tmp_path)), Path("shop.yaml"), ADMIN)
     command = shlex.split(told.split("`")[1])
     assert command[:3] == ["moonwatch", "run", "shop.yaml"]
     again = load(shop_file(tmp_path), [one for one in command[3:] if one != "--set"])
     assert again.web.listen == ":8090"
     assert not again.cameras["door"].source.is_finite
     listening = load(shop_file(tmp_path, "web: {listen: ':8091'}\n"))
-    assert "web.listen" not in way_out_of(listening, None)
+    assert "web.listen" not in way_out_of(listening, None, ADMIN)

@@ -68,12 +68,12 @@ def ask_picture(
     if not words:
         raise WebError(422, "say in words what to look for", place="words")
     wall = wall_of(state)
-    asked_of(wall)
+    asked_of(wall, visitor)
     task = engine_for(deployment, asking.camera, asking.kind, words)
     picture = _picture(asking, state)
     with LINE.turn(visitor.name):
         state.journal.note(visitor, "asked about a picture", asking.camera, words)
-        said = asked(wall, state.clock, asking.camera, task, picture)
+        said = asked(wall, visitor, state.clock, asking.camera, task, picture)
     answer = as_json(said.answer)
     return PictureAnswer(
         camera=asking.camera,

@@ -108,7 +108,7 @@ def live_cameras(visitor: Annotated[Visitor, needs(Permission.MEDIA)], state: St
                 is_recording=camera.source.is_recording,
             )
         )
-    return WallInfo(why_not=wall_of(state).why_not, cameras=cameras)
+    return WallInfo(why_not=wall_of(state).why_not(visitor), cameras=cameras)
 
 
 @router.get(

@@ -22,6 +22,7 @@ from pipeline.deployment.model import Deployment
 from pipeline.processing.live import VISITOR
 from pipeline.processing.questions import question_job
 from pipeline.runtime.assembly import used_engines
+from pipeline.web.access.visitor import Visitor
 from pipeline.web.live.wall import LiveWall
 from pipeline.web.problems import WebError
 
@@ -101,18 +102,18 @@ def engine_for(deployment: Deployment, camera: str, kind: AskKind, words: str) -
     raise WebError(422, said or "no engine is at work", place="kind")
 
 
-def asked_of(wall: LiveWall) -> tuple[Queues, LiveBoard]:
+def asked_of(wall: LiveWall, visitor: Visitor) -> tuple[Queues, LiveBoard]:
     """What questions are put to, and where answers come; raises WebError where there is none."""
     if wall.queues is None or wall.queues.live is None:
-        raise WebError(503, f"{_NOT_HERE} {wall.way_out}")
+        raise WebError(503, f"{_NOT_HERE} {wall.way_out(visitor)}")
     return wall.queues, wall.queues.live
 
 
 def asked(
-    wall: LiveWall, clock: Clock, camera: str, task: Task, picture: AskedPicture
+    wall: LiveWall, visitor: Visitor, clock: Clock, camera: str, task: Task, picture: AskedPicture
 ) -> VisitorAnswer:
     """The answer to a question about a picture; raises WebError, and QueueError."""
-    queues, board = asked_of(wall)
+    queues, board = asked_of(wall, visitor)
     pixels = _pixels(picture.jpeg)
     key = secrets.token_hex(12)
     job = question_job(VISITOR + key, camera, picture.captured_at, task, pixels)

@@ -77,15 +77,13 @@ class LiveWall:
         self._trouble: str | None = None
         self._unforeseen = UnforeseenErrors("the live page's news", clock, logger)
 
-    @property
-    def why_not(self) -> str | None:
+    def why_not(self, visitor: Visitor) -> str | None:
         """Why there are no live pictures here, with the way out; None where there are."""
-        return None if self._is_here else f"{_NOT_HERE} {self.way_out}"
+        return None if self._is_here else f"{_NOT_HERE} {self.way_out(visitor)}"
 
-    @property
-    def way_out(self) -> str:
+    def way_out(self, visitor: Visitor) -> str:
         """The command that brings engines and live pictures here, in a sentence."""
-        return way_out_of(self._deployment(), self._file)
+        return way_out_of(self._deployment(), self._file, visitor)
 
     @property
     def unforeseen(self) -> list[str]:
@@ -182,21 +180,22 @@ class LiveWall:
             for name, told in cameras.items()
         }
         engines_text, now = _json(engines), self._clock.now()
-        trouble = self.hub.trouble or self._trouble or self._unforeseen.trouble or self.why_not
+        trouble = self.hub.trouble or self._trouble or self._unforeseen.trouble
 
         def hand_out() -> None:
             for client in self.hub.everyone():
-                client.news(
-                    "state", _state(client.visitor, client, texts, engines_text, now, trouble)
-                )
+                visitor = client.visitor
+                why = trouble or self.why_not(visitor)
+                client.news("state", _state(visitor, client, texts, engines_text, now, why))
 
         self.hub.call(hand_out)
 
 
-def way_out_of(deployment: Deployment, file: Path | None) -> str:
+def way_out_of(deployment: Deployment, file: Path | None, visitor: Visitor) -> str:
     """What to type instead of `moonwatch web`, so that the run and the application are one process.
 
-    Where the file is on the machine is not told: a path that is not relative is called FILE.
+    Where the file is on the machine is not told: a path that is not relative is called FILE. Nor is
+    a camera named that the visitor may not see.
     """
     name = "FILE" if file is None or file.is_absolute() else shlex.quote(str(file))
     command = f"moonwatch run {name}"
@@ -207,7 +206,7 @@ def way_out_of(deployment: Deployment, file: Path | None) -> str:
     if len(ending) < len(cameras):
         return f"End this process (Ctrl-C) and type: `{command}`"
     # A run of nothing but recordings ends with them, and the application with the run.
-    for one in ending[:_MOST_NAMED]:
+    for one in (visitor.seen_of(ending) or ["CAMERA"])[:_MOST_NAMED]:
         source = f"cameras.{one}.source"
         command += f" --set {source}.loop=true --set {source}.speed=realtime"
     return (
