@@ -3,6 +3,7 @@
 The fixtures are in `conftest.py`: `browser`, and `new_page`, which opens pages that have to behave.
 """
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from pipeline.testing import patience
 from tests.architecture.source_tree import ROOT
@@ -46,6 +48,39 @@ _RECOLOURED = """async () => {
     }
   }
 }"""
+_ALL_WORDS = """() => [
+  document.body.innerText,
+  document.title,
+  ...[...document.querySelectorAll("[aria-label], [title], [alt], [placeholder]")].flatMap((one) =>
+    ["aria-label", "title", "alt", "placeholder"].map((name) => one.getAttribute(name) ?? "")),
+].join("\\n")"""
+_WITHOUT_FOCUS = """() => {
+  const scope = document.querySelector("dialog[open]") ?? document;
+  const looks = (one) => {
+    const around = [
+      one, ...one.children, one.nextElementSibling, one.parentElement, one.closest("li"),
+    ];
+    return JSON.stringify(around.filter(Boolean).map((each) => {
+      const style = getComputedStyle(each);
+      const outline = style.outlineStyle === "none" ? "" : style.outlineWidth + style.outlineColor;
+      return [outline, style.boxShadow, style.borderColor, style.stroke, style.strokeWidth];
+    }));
+  };
+  const hidden = [];
+  const before = document.activeElement;
+  const all = "a[href], button, input, select, textarea, [tabindex]";
+  for (const one of scope.querySelectorAll(all)) {
+    if (one.disabled || one.tabIndex < 0 || !one.checkVisibility()) continue;
+    document.activeElement.blur();
+    const without = looks(one);
+    one.focus({ focusVisible: true, preventScroll: true });
+    const isHere = document.activeElement === one;
+    if (isHere && looks(one) === without) hidden.push(one.outerHTML.slice(0, 200));
+  }
+  before?.focus({ preventScroll: true });
+  return hidden;
+}"""
+
 in_browser = pytest.mark.skipif(
     CHROMIUM is None or not (PAGES / "index.html").is_file() or not _AXE.is_file(),
     reason="needs the built pages and a browser: make web, apt-get install chromium",
@@ -153,9 +188,16 @@ def assert_accessible(page: Page) -> None:
     _assert_nothing_is_wider(page)
 
 
+def assert_accessible_at_all_widths(page: Page) -> None:
+    """As `assert_accessible` on a phone, on a tablet and on a wide screen, which stays."""
+    for width in (PHONE, TABLET, WIDE):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert_accessible(page)
+
+
 def assert_fit_for_all_screens(page: Page) -> None:
-    """What is shown is accessible and not too wide on all screens, light and dark; without loading
-    it anew.
+    """What is shown is accessible and not too wide on all screens, light and dark; with fewer
+    checks than `assert_accessible_at_all_widths` for both.
     """
     # Names and roles are the same on all of them; colours are the same on two.
     for width, dark, rules in (
@@ -178,6 +220,34 @@ def recolour(page: Page, *, dark: bool) -> None:
     page.evaluate(_RECOLOURED)
 
 
+def assert_all_is_worded(page: Page) -> None:
+    """No name of a text is shown or said in place of the text."""
+    said: str = page.evaluate(_ALL_WORDS)
+    names = [
+        name
+        for name in re.findall(r"[a-z_]+(?:[.][a-z_0-9]+)+", said)
+        if name.rpartition(".")[0] in _parents() and not name.endswith((".jsonl", ".db"))
+    ]
+    assert names == [], page.url
+
+
+def assert_focus_is_visible(page: Page) -> None:
+    """Whatever can have the focus is drawn otherwise while a keyboard has put it there."""
+    hidden = page.evaluate(_WITHOUT_FOCUS)
+    assert hidden == [], f"{page.url}: {hidden}"
+
+
+@cache
+def _parents() -> frozenset[str]:
+    """What names of texts begin with, up to their last dot."""
+    sources = ROOT / "pipeline" / "web" / "ui" / "src"
+    return frozenset(
+        name.rpartition(".")[0]
+        for file in sources.glob("**/texts.ts")
+        for name in re.findall(r'^ +"([\w.]+)":', file.read_text(encoding="utf-8"), re.MULTILINE)
+    )
+
+
 def _assert_axe_finds_nothing(page: Page, rules: list[str]) -> None:
     if not page.evaluate("typeof axe === 'object'"):
         # Not by a tag: the policy of the pages allows no script but theirs.
@@ -194,6 +264,9 @@ def _axe() -> str:
 
 
 def _assert_nothing_is_wider(page: Page) -> None:
-    """No content is wider than the screen."""
-    wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-    assert wider <= 0, f"{page.url} is {wider} px wider than its window"
+    # A chart follows the width of its place one frame later.
+    try:
+        page.wait_for_function("() => document.documentElement.scrollWidth <= innerWidth")
+    except PlaywrightTimeout:
+        wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        raise AssertionError(f"{page.url} is {wider} px wider than its window") from None

@@ -12,36 +12,16 @@ from tests.web.browser import (
     PHONE,
     NewPage,
     assert_accessible,
-    assert_fit_for_all_screens,
     in_browser,
 )
 
 pytestmark = in_browser
-VIEWS = ["/", "/live", "/events", "/numbers", "/edit", "/health", "/admin", "/settings", "/nothing"]
-
-_GO = """(view) => {
-  history.pushState(null, "", view);
-  dispatchEvent(new PopStateEvent("popstate"));
-}"""
 
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
     """A deployment that has not run: all views are empty."""
     return written(tmp_path, deployment(tmp_path, {"door": camera(CLIP)}))
-
-
-def test_all_views_are_accessible_on_all_screens(shop: Path, new_page: NewPage) -> None:
-    """Each view has one title, and axe finds nothing at any width, light and dark."""
-    with application(shop) as app:
-        page = new_page()
-        page.goto(app.url)
-        for view in VIEWS:
-            page.evaluate(_GO, view)
-            shown = "none" if view == "/nothing" else view
-            expect(page.locator("main")).to_have_attribute("data-view", shown)
-            expect(page.get_by_role("heading", level=1)).to_have_count(1)
-            assert_fit_for_all_screens(page)
 
 
 def test_a_phone_reaches_all_views_with_the_thumb(shop: Path, new_page: NewPage) -> None:

@@ -10,6 +10,7 @@ import { Button } from "../../parts/button.tsx";
 import { Confirm, Dialog } from "../../parts/dialog.tsx";
 import { Checkbox, SelectField, TextField } from "../../parts/field.tsx";
 import { Card } from "../../parts/page.tsx";
+import { Said } from "../../parts/said.tsx";
 import { Empty, sentenceOf, Whichever } from "../../parts/states.tsx";
 import { Table } from "../../parts/table.tsx";
 import { toast } from "../../parts/toast.tsx";
@@ -58,7 +59,9 @@ export function Tokens() {
         </Button>
       }
     >
-      <p class="muted">{t("admin.token.text")}</p>
+      <p class="muted">
+        <Said text={t("admin.token.text")} />
+      </p>
       <Whichever of={tokens}>
         {(found) =>
           found.length === 0 ? (

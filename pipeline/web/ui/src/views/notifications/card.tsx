@@ -21,6 +21,7 @@ import { Badge } from "../../parts/badge.tsx";
 import { Button } from "../../parts/button.tsx";
 import { Checkbox, Choice, SelectField, TextField } from "../../parts/field.tsx";
 import { Card } from "../../parts/page.tsx";
+import { Said } from "../../parts/said.tsx";
 import { Empty, sentenceOf, Whichever } from "../../parts/states.tsx";
 import { toast } from "../../parts/toast.tsx";
 import { texts } from "./texts.ts";
@@ -66,7 +67,9 @@ function OwnPush() {
               <What choice={found.choice} />
             </div>
           ) : (
-            <p class="muted">{found.state === "off" ? t("push.off") : found.why}</p>
+            <p class="muted">
+              <Said text={(found.state === "off" ? t("push.off") : found.why) ?? ""} />
+            </p>
           )
         }
       </Whichever>

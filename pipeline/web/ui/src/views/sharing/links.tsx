@@ -50,7 +50,11 @@ export function SharedLinks({ all = false }: { all?: boolean }) {
                   cell: (link) => (
                     <a
                       href={`/events?show=all&event=${encodeURIComponent(link.event)}`}
-                      aria-label={t("share.event_of", { camera: link.camera, when: when(link) })}
+                      aria-label={t("share.event_of", {
+                        what: t(`share.${link.kind}`),
+                        camera: link.camera,
+                        when: when(link),
+                      })}
                     >
                       {t(`share.${link.kind}`)}, {link.camera}
                     </a>

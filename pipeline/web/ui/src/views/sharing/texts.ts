@@ -30,7 +30,7 @@ export const texts = {
     "share.end_which": "End the link to {kind}, {camera}, made {when}",
     "share.ended": "The link has ended.",
     "share.event": "To the event",
-    "share.event_of": "To the event of {camera}, shared {when}",
+    "share.event_of": "{what}, {camera}: to the event, shared {when}",
   },
   de: {
     "share.open": "Ohne Anmeldung teilen …",
@@ -63,6 +63,6 @@ export const texts = {
     "share.end_which": "Link beenden: {kind}, {camera}, erzeugt {when}",
     "share.ended": "Der Link ist beendet.",
     "share.event": "Zum Ereignis",
-    "share.event_of": "Zum Ereignis von {camera}, geteilt {when}",
+    "share.event_of": "{what}, {camera}: zum Ereignis, geteilt {when}",
   },
 };
