@@ -85,7 +85,7 @@ def test_every_action_is_pinned_with_its_version() -> None:
 
 
 def test_the_host_runs_what_one_machine_runs() -> None:
-    """Each target of `.ci/run` has its job; two more run the slow tests and count what is covered."""
+    """Each target of `.ci/run` has its job; two more run slow tests and count what is covered."""
     here = made((ROOT / ".ci" / "run").read_text())
     steps = [step for job in jobs("ci.yml").values() for step in job["steps"]]
     variants = {one["tests"] for one in jobs("ci.yml")["test"]["strategy"]["matrix"]["include"]}
