@@ -143,7 +143,7 @@ def test_an_admin_makes_users_and_tokens(tmp_path: Path, new_page: NewPage, dark
         page.get_by_role("button", name="Add a token").click()
         dialog.get_by_label("Name").fill("dashboard")
         dialog.get_by_role("button", name="Make the token").click()
-        expect(page.locator("code")).to_have_text(re.compile(r"mw_\w{43}"))
+        expect(page.locator("code.admin-secret")).to_have_text(re.compile(r"mw_\w{43}"))
         _shown(page, f"token-{dark}", tmp_path)
         page.get_by_role("dialog").get_by_role("button", name="Close").last.click()
         expect(page.get_by_role("cell", name="dashboard", exact=True)).to_be_visible()
