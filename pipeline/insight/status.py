@@ -320,8 +320,8 @@ def status_of(deployment: Deployment, clock: Clock, version: str | None = None) 
     versions = {report.version for report in seen.reports if report.version}
     if version is not None and versions and version not in versions:
         notes.append(
-            "the file has changed since the processes read it; apply it with "
-            "`moonwatch reload FILE`"
+            "what was read here differs from what the processes read: the file has changed since, "
+            "which `moonwatch reload FILE` applies, or they have other options or variables"
         )
     known = {*deployment.cameras, *(was for c in deployment.cameras.values() for was in c.was)}
     notes += [
