@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Hashable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 from pipeline.core.clock import Clock
 
@@ -76,3 +76,10 @@ class BookByHand(ABC, Generic[_Subject, _Change]):
         # By the time from which it holds; of two at the same moment the later one counts.
         known.insert(bisect_right(known, change.at, key=lambda one: one.at), change)
         self.version += 1
+
+    def detached(self) -> Self:
+        """A copy that holds what was read by now, and reads nothing more."""
+        other = type(self)()
+        other._position, other.version = self._position, self.version
+        other._changes = {about: list(known) for about, known in self._changes.items()}
+        return other

@@ -200,6 +200,14 @@ class FollowedParts:
             self._parts[key] = _HeldPart(looks, self._number)
             return True
 
+    def holds(self, key: Hashable) -> bool:
+        """Whether a part is held, of whatever pictures."""
+        with self._lock:
+            part = self._parts.get(key)
+            if part is not None:
+                part.used = self._number
+            return part is not None
+
     def of(self, key: Hashable, frames: bytes) -> PackedLooks | None:
         """What is held of a part, if these are its pictures."""
         with self._lock:

@@ -12,9 +12,11 @@ import heapq
 import json
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import zip_longest
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from pipeline.core.arming import ARMING, ArmingBook
@@ -59,6 +61,8 @@ from pipeline.runtime.assembly import plans_of
 from pipeline.runtime.sequences import SequenceSchedules
 
 HOUR_S = 3600.0
+WORTH_HELP_S = 3600.0
+"""Nobody else is asked to judge less than this: he would have to be told what it is about."""
 WOULD_BE_ASKED = "would_be_asked"
 """The outcome of a second look that no model has given: none is asked here."""
 _BY_HAND = (ARMING, SWITCHING)
@@ -182,6 +186,58 @@ class SimulationScope:
     span: Span = EVER
 
 
+@dataclass(frozen=True, slots=True)
+class SimulationQuestion:
+    """All that a simulation depends on but what is stored, so that another process can ask it."""
+
+    deployment: Deployment
+    against: Deployment | None
+    scope: SimulationScope
+    arming: ArmingBook
+    switches: SwitchBook
+    every_rule: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LaneName:
+    """What one camera and engine saw, judged by one of the files."""
+
+    camera: str
+    file: int
+    stored: str
+    """The name of the camera under which it is kept."""
+    engine: str
+
+
+LaneTimes = tuple[Span, float, float]
+"""What is asked for of a lane, and when the first and the last minute that is kept begin."""
+
+
+class LaneJudges(Protocol):
+    """Judges the lanes of one question elsewhere."""
+
+    def judged(
+        self,
+        name: LaneName,
+        lane: LaneSimulation,
+        times: LaneTimes,
+        look: Callable[[], None],
+    ) -> Iterator[tuple[float, Judged]]:
+        """What `lane.parts(*times)` would conclude, newest first.
+
+        `look` is called while it is waited for, and may raise SimulationStopped.
+        """
+        ...
+
+
+class SimulationHelp(Protocol):
+    """Who judges lanes elsewhere, if he has time."""
+
+    def asked(self, question: SimulationQuestion) -> AbstractContextManager[LaneJudges | None]:
+        """Those who judge until the end of the block; None where nobody has time."""
+        ...
+
+
 class Simulation:
     """A file's rules over what was seen. `hours` runs once."""
 
@@ -200,6 +256,7 @@ class Simulation:
         stop: Callable[[], bool] = lambda: False,
         budget_s: float | None = None,
         followed: FollowedParts | None = None,
+        help_of: SimulationHelp | None = None,
     ) -> None:
         """Look what there is; raises ConfigError where nothing is asked for that can be answered.
 
@@ -208,7 +265,7 @@ class Simulation:
         `arming` knows what was armed and disarmed by hand, `switches` which rules were switched. A
         limit that was given by hand is that of the file it was given for: where a file says
         another, that is what is asked for. What is `followed` is held for the next simulation of
-        the same store.
+        the same store. With `help_of` somebody it is judged by them, as far as they have time.
         """
         self._observations, self._history, self._clock = observations, history, clock
         self._deployment, self._against, self._scope = deployment, against, scope
@@ -216,7 +273,14 @@ class Simulation:
         self._every_rule, self._followed = every_rule, followed
         if followed is not None:
             followed.begin()
-        self._by_hand = ByHand(arming or ArmingBook(), switches or SwitchBook())
+        arming, switches = arming or ArmingBook(), switches or SwitchBook()
+        self._by_hand = ByHand(arming, switches)
+        self._help = help_of
+        self._judges: LaneJudges | None = None
+        self.question = SimulationQuestion(
+            deployment, against, scope, arming.detached(), switches.detached(), every_rule
+        )
+        self._known_sides: dict[str, list[_Side]] = {}
         self._left_aside: set[RuleSwitch] = set()
         self._began = clock.monotonic()
         self._seen = {(one.camera, one.engine): one for one in observations.observed()}
@@ -240,6 +304,13 @@ class Simulation:
 
     def hours(self) -> Iterator[SimulatedHour]:
         """The newest hour of all cameras first, sequences when all that may be in them is known."""
+        if self._help is None or not self.is_long:
+            yield from self._hours()
+            return
+        with self._help.asked(self.question) as self._judges:
+            yield from self._hours()
+
+    def _hours(self) -> Iterator[SimulatedHour]:
         shown = self._cameras()
         parts = {part for search in self._searches for part in search.sequences.parts()}
         cameras = [
@@ -336,6 +407,19 @@ class Simulation:
                     return name
         return camera
 
+    @property
+    def is_long(self) -> bool:
+        """Whether there is so much to judge that others may help."""
+        wide = self._wide
+        since = float("-inf") if wide.since is None else wide.since
+        until = float("inf") if wide.until is None else wide.until
+        kept_s = sum(
+            max(0.0, min(until, one.last + BUCKET_S) - max(since, one.first))
+            for camera in self._cameras()
+            for one in self._spans(self._stored_name(camera), wide)
+        )
+        return kept_s >= WORTH_HELP_S
+
     def _spans(self, stored: str, asked: Span) -> list[ObservedSpan]:
         """What is kept of a camera in some time, by engine."""
         since, until = asked.since, asked.until
@@ -378,22 +462,12 @@ class Simulation:
 
     def _camera_hours(self, camera: str) -> Iterator[tuple[float, SimulatedHour | None]]:
         """Each hour, and what of it is asked for."""
-        sides = [
-            _Side(
-                deployment,
-                camera,
-                self._scope.rules,
-                self._by_hand,
-                [part.rule for part in search.sequences.parts() if part.camera == camera],
-                is_shown=camera in self._cameras(),
-            )
-            for deployment, search in zip(self._files, self._searches, strict=True)
-        ]
+        sides = self._sides(camera)
         if not any(side.is_shown or side.rules for side in sides):
             return
         stored = self._stored_name(camera)
         streams = {
-            (number, lane.engine): self._lane_hours(side, stored, lane)
+            (number, lane.engine): self._lane_hours(number, side, stored, lane)
             for number, side in enumerate(sides)
             for lane in self._spans(stored, self._wide)
         }
@@ -414,14 +488,29 @@ class Simulation:
                 found[key[0]][key[1]] = heads.pop(key)[1]
             yield hour, self._compared(camera, stored, hour, sides, found)
 
-    def _lane_hours(
-        self, side: "_Side", stored: str, kept: ObservedSpan
-    ) -> Iterator[tuple[float, Judged]]:
-        """Hours of one lane, each when nothing that is still to come belongs to it."""
-        lane = LaneSimulation(
+    def _sides(self, camera: str) -> list["_Side"]:
+        """The camera by each file."""
+        if camera not in self._known_sides:
+            self._known_sides[camera] = [
+                _Side(
+                    deployment,
+                    camera,
+                    self._scope.rules,
+                    self._by_hand,
+                    [part.rule for part in search.sequences.parts() if part.camera == camera],
+                    is_shown=camera in self._cameras(),
+                )
+                for deployment, search in zip(self._files, self._searches, strict=True)
+            ]
+        return self._known_sides[camera]
+
+    def lane(self, name: LaneName, look: Callable[[], None] | None = None) -> LaneSimulation:
+        """Who judges a lane; `look` is called now and then, and may raise SimulationStopped."""
+        side = self._sides(name.camera)[name.file]
+        return LaneSimulation(
             self._observations,
-            stored,
-            kept.engine,
+            name.stored,
+            name.engine,
             side.tasks,
             named=side.camera,
             in_order=side.is_recording,
@@ -431,13 +520,36 @@ class Simulation:
             memories={name: memory_s(rule) for name, rule in side.rules.items()},
             room=MOST_FOLLOWED // (len(self._seen) * len(self._files)),
             followed=self._followed,
-            look=self._look,
+            look=look or self._look,
         )
+
+    def lanes(self) -> Iterator[tuple[LaneName, LaneSimulation, LaneTimes]]:
+        """What judges each lane, and which times of it."""
+        for camera in self._cameras():
+            stored = self._stored_name(camera)
+            for number, side in enumerate(self._sides(camera)):
+                for kept in self._spans(stored, self._wide):
+                    name = LaneName(camera, number, stored, kept.engine)
+                    yield name, self.lane(name), self._times(side, kept)
+
+    def _times(self, side: "_Side", kept: ObservedSpan) -> LaneTimes:
+        # Of a time that is looked at for sequences alone only their parts matter.
+        return self._wide if side.parts else self._scope.span, kept.first, kept.last
+
+    def _lane_hours(
+        self, file: int, side: "_Side", stored: str, kept: ObservedSpan
+    ) -> Iterator[tuple[float, Judged]]:
+        """Hours of one lane, each when nothing that is still to come belongs to it."""
+        name = LaneName(side.camera, file, stored, kept.engine)
+        lane = self.lane(name)
         zone = self._zone(side.camera)
         rest = Judged()
-        # Of a time that is looked at for sequences alone only their parts matter.
-        span = self._wide if side.parts else self._scope.span
-        for since, judged in lane.parts(span, kept.first, kept.last):
+        times = self._times(side, kept)
+        if self._judges is None:
+            found = lane.parts(*times)
+        else:
+            found = self._judges.judged(name, lane, times, self._look)
+        for since, judged in found:
             rest.add_older(judged)
             for hour in _hours_in(rest, zone):
                 if hour >= since:

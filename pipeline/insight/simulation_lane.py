@@ -157,6 +157,24 @@ class _Part:
         return (self.start.at // 3600.0 + 1.0) * 3600.0
 
 
+@dataclass(frozen=True, slots=True)
+class JudgedStretch:
+    """Parts that are judged in one go, by their places: `run_up` to `begin` do not count."""
+
+    run_up: int
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class CutTime:
+    """A time in parts, by the order of judging, and the stretches of it, newest first."""
+
+    parts: Sequence[_Part]
+    until: float
+    stretches: Sequence[JudgedStretch]
+
+
 class _Begun:
     """What began, by rules that begin anew, so soon that it may have been going on before."""
 
@@ -247,23 +265,23 @@ class LaneSimulation:
         self._run_ups, self._followed = RunUpParts(room), followed
         self._look = look
 
-    def parts(self, span: Span, first: float, last: float) -> Iterator[tuple[float, Judged]]:
-        """What was concluded from a moment on, down to `span.since`, newest first.
+    def cut(self, span: Span, first: float, last: float, *, as_edited: bool = False) -> CutTime:
+        """What is judged in one go each, newest first, down to `span.since`.
 
-        `first` and `last` are when the first and the last minute that is kept begin.
+        `first` and `last` are when the first and the last minute that is kept begin. It is cut
+        `as_edited` for a rule that begins anew, whatever the rules are.
         """
         since = first if span.since is None else max(first, span.since)
         until = last + BUCKET_S if span.until is None else min(last + BUCKET_S, span.until)
         parts = self._cut(first, until)
-        if not parts:
-            return
+        stretches: list[JudgedStretch] = []
         end = len(parts)
         size_s = 3600.0
         # Where a clock was set back, what was judged earlier may have happened later.
         while end > 0 and (end == len(parts) or any(one.until > since for one in parts[:end])):
             begin = end - 1
             run_up = begin
-            if not self._resumes(parts[begin]):
+            if as_edited or not self._resumes(parts[begin]):
                 if self._in_order:
                     begin = run_up = 0
                 else:
@@ -272,27 +290,67 @@ class LaneSimulation:
                         begin -= 1
                     run_up = self._run_up(parts, begin, self._run_up_s())
                     size_s = min(2 * size_s, _LARGEST_PART_S)
-            tasks, taken = self._differing(parts[begin:end])
-            while True:
-                found = self._judged(
-                    tasks,
-                    parts[run_up:end],
-                    begin - run_up,
-                    until + _AFTER_S,
-                    may_begin_earlier=self._may_begin_earlier(parts, begin, run_up),
-                )
-                if found is not None:
-                    break
-                # Something was going on already: when did it begin?
-                shown_s = parts[begin].since - parts[run_up].since
-                run_up = min(run_up - 1, self._run_up(parts, begin, 2 * shown_s))
-            begun, judged = found
-            whole = Span(begun, parts[end].since if end < len(parts) else None)
-            judged.taken = {name: [whole] for name in taken}
-            judged.resumed |= dict.fromkeys(taken, True)
-            earlier = max((part.until for part in parts[:begin]), default=begun)
-            yield (begun if earlier == parts[begin].since else max(begun, earlier)), judged
+            stretches.append(JudgedStretch(run_up, begin, end))
             end = begin
+        return CutTime(parts, until, stretches)
+
+    def parts(self, span: Span, first: float, last: float) -> Iterator[tuple[float, Judged]]:
+        """What was concluded from a moment on, down to `span.since`, newest first."""
+        cut = self.cut(span, first, last)
+        for stretch in cut.stretches:
+            yield self.judged(cut, stretch)
+
+    def judged(self, cut: CutTime, stretch: JudgedStretch) -> tuple[float, Judged]:
+        """What was concluded in a stretch, and since when all is known that will be.
+
+        It depends on nothing that other stretches led to.
+        """
+        parts, until = cut.parts, cut.until
+        run_up, begin, end = stretch.run_up, stretch.begin, stretch.end
+        tasks, taken = self._differing(parts[begin:end])
+        while True:
+            found = self._judged(
+                tasks,
+                parts[run_up:end],
+                begin - run_up,
+                until + _AFTER_S,
+                may_begin_earlier=self._may_begin_earlier(parts, begin, run_up),
+            )
+            if found is not None:
+                break
+            # Something was going on already: when did it begin?
+            shown_s = parts[begin].since - parts[run_up].since
+            run_up = min(run_up - 1, self._run_up(parts, begin, 2 * shown_s))
+        begun, judged = found
+        whole = Span(begun, parts[end].since if end < len(parts) else None)
+        judged.taken = {name: [whole] for name in taken}
+        judged.resumed |= dict.fromkeys(taken, True)
+        earlier = max((part.until for part in parts[:begin]), default=begun)
+        return (begun if earlier == parts[begin].since else max(begun, earlier)), judged
+
+    def follow(self, cut: CutTime, stretch: JudgedStretch) -> None:
+        """Have what trackers show in a stretch held, for whatever rules it is judged by.
+
+        Nothing is judged. Rules of one task, or of tasks that share a tracker, are what an edit is
+        about; for each of these it is followed by itself.
+        """
+        if self._followed is None:
+            return
+        together: dict[str, list[TaskPlan]] = {}
+        for task in needed(self._tasks):
+            together.setdefault(task.together or f"task {task.task}", []).append(task)
+        for number in reversed(range(stretch.run_up, stretch.end)):
+            part = cut.parts[number]
+            for tasks in together.values():
+                bare = tuple(replace(task, rules={}) for task in tasks)
+                judge, asked, _ = self._entered(bare, part, None)
+                key = self._followed_key(judge, part, asked)
+                if key is None or self._followed.holds(key):
+                    continue
+                frames, _, digest = self._frames(part, cut.until + _AFTER_S, [])
+                with self._following(judge, part, asked, digest, counts=False):
+                    for _ in self._verdicts(judge, frames, asked):
+                        pass
 
     def _run_up_s(self) -> float:
         """What rules are shown at least: also what takes them long to tell is told then."""

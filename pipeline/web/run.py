@@ -13,6 +13,7 @@ from pipeline.core.clock import Clock
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.queues import Queues
 from pipeline.core.unforeseen import UnforeseenErrors
+from pipeline.insight.simulation_workers import SimulationWorkers
 from pipeline.serving.connections import KEEP_ALIVE_S, MOST_HEADER_BYTES, ConnectionBounds
 from pipeline.web.access.entrance import Entrance
 from pipeline.web.access.journal import StoreJournal
@@ -29,7 +30,7 @@ from pipeline.web.deployment_view import DeploymentView
 from pipeline.web.live.wall import LiveWall
 from pipeline.web.pushing.desk import PushDesk
 from pipeline.web.simulating.what_if import RUNNING
-from pipeline.web.state import Journal, WebState
+from pipeline.web.state import MOST_FOLLOWED, Journal, WebState
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ def open_state(
         live=wall,
         oidc=oidc,
         push=desk,
+        judges=SimulationWorkers(config, MOST_FOLLOWED),
     )
 
 
@@ -160,6 +162,8 @@ class WebServer:
         if self._state.live is not None:
             self._state.live.stop()
         RUNNING.end_all(id(self._state.store))
+        if self._state.judges is not None:
+            self._state.judges.close()
         self._state.heavy.end()
         self._server.should_exit = True
         if self._thread.ident is not None:

@@ -12,6 +12,7 @@ from connectors.stores.sql import SqlStore
 from pipeline.core.clock import Clock
 from pipeline.deployment.model import Deployment
 from pipeline.insight.followed_looks import FollowedParts
+from pipeline.insight.simulation_workers import SimulationWorkers
 from pipeline.web.access.entrance import Entrance
 from pipeline.web.access.oidc import OidcEntrance
 from pipeline.web.access.visitor import Doors, Visitor
@@ -21,7 +22,8 @@ from pipeline.web.live.wall import LiveWall
 from pipeline.web.pushing.desk import PushDesk
 
 MOST_FOLLOWED = 64_000_000
-"""Bytes of what trackers showed that are held at most between two edits that are tried."""
+"""Bytes of what trackers showed that are held at most between two edits that are tried: by the
+application, of short times, and by the processes that judge long ones."""
 
 
 class Journal(Protocol):
@@ -55,6 +57,8 @@ class WebState:
     """Where people come in whom the provider of `web.oidc` knows, if there is one."""
     followed: FollowedParts = field(default_factory=lambda: FollowedParts(MOST_FOLLOWED))
     """What trackers showed in what edits were tried on, for the next edit."""
+    judges: SimulationWorkers | None = None
+    """Processes that judge what edits are tried on; without them it is done in this one."""
     push: PushDesk | None = None
     """Tells browsers of events."""
     said_beside: list[Callable[[], Sequence[str]]] = field(default_factory=list)

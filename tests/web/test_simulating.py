@@ -155,6 +155,23 @@ def test_what_one_edit_followed_is_held_for_the_next(product: Path) -> None:
         assert held.size == size
 
 
+def test_long_times_are_judged_by_other_processes(
+    product: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They prepare for an edit when somebody looks what can be edited; the figures are the same."""
+    with application(product) as app:
+        lines = {**app.client.get("/edit/cameras/plaza").json()["lines"], "middle": _MOVED}
+        alone = _rows(app, lines=lines, only=["middle"])
+        monkeypatch.setattr("pipeline.insight.simulation.WORTH_HELP_S", 1.0)
+        assert app.state.judges is not None
+        try:
+            assert app.client.get("/edit/spans?camera=plaza").is_success
+            assert app.state.judges.held() > 0
+            assert _rows(app, lines=lines, only=["middle"]) == alone
+        finally:
+            app.state.judges.close()
+
+
 def test_visits_are_measured_for_a_limit(product: Path) -> None:
     """All of them, also those below the present limit, and as many as there are events above it."""
     with application(product) as app:

@@ -1,6 +1,7 @@
 """What an edit would have counted, from what was seen: the newest hour first."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
 from threading import Event as Flag
 from typing import Annotated, Final
 
@@ -82,6 +83,10 @@ def known_spans(
 ) -> KnownSpans:
     """For which times it can be said what an edit would have counted."""
     days = _days(visitor, state, camera)
+    if state.judges is not None and days:  # whoever asks is about to edit something
+        span = Span(days[0].since, days[0].until)
+        with suppress(WebError):
+            state.judges.prepare(simulation_of(state, state.deployment, camera, (), span, Flag()))
     timezone = state.deployment.site_of(camera).timezone
     return KnownSpans(days=days, timezone=timezone)
 

@@ -91,6 +91,7 @@ def simulation_of(
             stop=stop.is_set,
             budget_s=BUDGET_S,
             followed=state.followed,
+            help_of=state.judges,
         )
     except ConfigError as error:
         raise WebError(422, error.problems[0].message) from None
