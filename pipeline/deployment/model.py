@@ -96,6 +96,43 @@ Names = Annotated[
 Words = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
+def _rule_place(value: str) -> str:
+    camera, _, rule = value.partition("/")
+    if not camera or not rule or "/" in rule:
+        raise ValueError(
+            f"{value[:140]!r} does not name a rule; write CAMERA/RULE, such as street/passing"
+        )
+    return value
+
+
+RulePlaces = Annotated[
+    tuple[Annotated[str, AfterValidator(_rule_place), Field(max_length=129)], ...],
+    BeforeValidator(_listed),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+    Field(max_length=64),
+]
+"""Rules as CAMERA/RULE; one alone needs no list."""
+
+
+class CaptureRateConfig(Config):
+    """Who passes by outside and who of them comes in."""
+
+    passed: RulePlaces = Field(
+        min_length=1,
+        description=(
+            "The rules that count who passes by, as `CAMERA/RULE`: of a `line_crossing` both "
+            "directions, of a `dwell` the visits. They are no doors of the site."
+        ),
+    )
+    entered: RulePlaces = Field(
+        (),
+        description=(
+            "The `line_crossing` rules that count who comes in, as `CAMERA/RULE`; every other one "
+            "of the site when left out."
+        ),
+    )
+
+
 class SiteConfig(Config):
     """Where the cameras are."""
 
@@ -127,6 +164,13 @@ class SiteConfig(Config):
         description=(
             "CSV file of what the till sold, with the columns time, count and amount: reports "
             "then say which share of those who came in bought something."
+        ),
+    )
+    capture: CaptureRateConfig | None = Field(
+        None,
+        description=(
+            "Which rules count who passes by outside, such as `{passed: street/passing}`: the "
+            "capture rate is the share of them who come in."
         ),
     )
 

@@ -7,7 +7,7 @@ the same figures. Within opening hours, unless it says otherwise; unknown is Non
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -17,6 +17,13 @@ from pipeline.core.edits import RuleEdit
 from pipeline.core.measures import BUCKET_S, Bucket
 from pipeline.core.opening_hours import Opening, OpeningHours
 from pipeline.core.store import COUNTED, EventFilter, History, Page, Span
+from pipeline.deployment.capturing import (
+    CaptureRules,
+    Place,
+    capture_rules,
+    passing_measures,
+    passing_rules,
+)
 from pipeline.deployment.model import Deployment, SiteConfig
 from pipeline.reports.export import VISIT_UNIT, is_complete, type_of
 from pipeline.reports.periods import Period
@@ -130,13 +137,14 @@ class RuleNumbers:
     """How many further happenings a second look has rejected."""
     superseded: int = 0
     """How many further happenings only an earlier judging of a recording reported."""
+    is_outside: bool = False
+    """Whether it counts who passes by outside, and so is no door."""
 
     @property
     def is_door(self) -> bool:
         """Whether it counts people in and out."""
-        return {_IN, _OUT} <= {one.measure.name for one in self.measures} and all(
-            one.measure.unit == _DOOR_UNIT for one in self.measures if one.measure.name == _IN
-        )
+        units = {one.measure.name: one.measure.unit for one in self.measures}
+        return units.get(_IN) == _DOOR_UNIT and _OUT in units and not self.is_outside
 
     def figure(self, name: str) -> MeasuredFigure | None:
         """The figure of a measure."""
@@ -182,6 +190,52 @@ class SalesNumbers:
 
 
 @dataclass(frozen=True, slots=True)
+class CaptureFigures:
+    """Who came in against who passed by outside, while the site was open."""
+
+    entered: float | None
+    """None where too little of the time is known at one of the rules."""
+    passed: float | None
+    """The same."""
+    known: float | None
+    """The share of open time that is known, of the rule of which the least is; None if closed."""
+
+    @classmethod
+    def of(
+        cls,
+        entered: Iterable[float | None],
+        passed: Iterable[float | None],
+        known: float | None,
+    ) -> "CaptureFigures":
+        """From what each rule counted; nothing is said where less than ENOUGH is known."""
+        if known is None or known < ENOUGH:
+            return cls(None, None, known)
+        return cls(added(entered), added(passed), known)
+
+    @property
+    def rate(self) -> float | None:
+        """The share of those who passed by who came in; None where it is not known."""
+        if self.entered is None or not self.passed:
+            return None
+        return self.entered / self.passed
+
+    @property
+    def is_without_passers(self) -> bool:
+        """Whether there is no rate because nobody passed by."""
+        return self.entered is not None and self.passed == 0
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureNumbers:
+    """The same of a period and its days."""
+
+    rules: CaptureRules
+    total: CaptureFigures
+    before: CaptureFigures
+    by_day: tuple[CaptureFigures, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SiteReport:
     """Everything that a report says."""
 
@@ -205,6 +259,8 @@ class SiteReport:
     """None where no file of sales was named."""
     inside: TimeInStore | None = None
     """How long people stayed, by those who passed the doors; None without a door."""
+    capture: CaptureNumbers | None = None
+    """None where the site does not say who passes by, or one of those rules is not here."""
 
     @property
     def doors(self) -> tuple[RuleNumbers, ...]:
@@ -267,11 +323,16 @@ def figures(
     before_since = chosen.before.span(hours)[0]
     before = OpenSpan.of(hours, before_since, chosen.equally_far(until, hours))
     cameras = {name: c for name, c in deployment.cameras.items() if c.site == site}
-    rules = [
-        _figures_of(history, calendar, before, camera, name, rule)
+    outside = passing_rules(place)
+    found = {
+        (camera, name): replace(
+            _figures_of(history, calendar, before, camera, name, rule),
+            is_outside=(camera, name) in outside,
+        )
         for camera, config in cameras.items()
         for name, rule in config.rules.items()
-    ]
+    }
+    rules = list(found.values())
     has_door = any(rule.is_door for rule in rules)
     return SiteReport(
         site=place,
@@ -293,6 +354,7 @@ def figures(
         ),
         sales=None if sales is None else _sold(sales, hours, calendar, before, rules),
         inside=_inside(history, calendar, deployment, rules) if has_door else None,
+        capture=_captured(deployment, calendar, capture_rules(deployment, site), found),
     )
 
 
@@ -597,6 +659,44 @@ def _sold(
         by_day=tuple(by_day),
         outside=sum(one.count for one in whole if not now.is_open(one.at)),
         unused=sales.unused,
+    )
+
+
+def _captured(
+    deployment: Deployment,
+    calendar: _Calendar,
+    rules: CaptureRules | None,
+    found: Mapping[Place, RuleNumbers],
+) -> CaptureNumbers | None:
+    if rules is None or not {*rules.entered, *rules.passed} <= found.keys():
+        return None
+    both = [found[place] for place in (*rules.entered, *rules.passed)]
+    came = [one for place in rules.entered if (one := found[place].figure(_IN)) is not None]
+    went_by = [
+        one
+        for camera, name in rules.passed
+        for measure in passing_measures(deployment.cameras[camera].rules[name])
+        if (one := found[camera, name].figure(measure)) is not None
+    ]
+    by_day = []
+    for i in range(len(calendar.days)):
+        shares = [one.coverage_by_day[i] for one in both]
+        known = min((share for share in shares if share is not None), default=None)
+        counted = [one.by_day[i] for one in came], [one.by_day[i] for one in went_by]
+        by_day.append(CaptureFigures.of(*counted, known))
+    return CaptureNumbers(
+        rules,
+        CaptureFigures.of(
+            [one.total.value for one in came],
+            [one.total.value for one in went_by],
+            min(one.coverage for one in both) if calendar.now.open_minutes else None,
+        ),
+        CaptureFigures.of(
+            [one.total.before for one in came],
+            [one.total.before for one in went_by],
+            min(one.coverage_before for one in both),
+        ),
+        tuple(by_day),
     )
 
 

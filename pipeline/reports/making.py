@@ -123,6 +123,34 @@ def _sales_rows(report: SiteReport) -> Iterator[Row]:
             yield (*start, rounded(getattr(one, name)), None, None, None, None)
 
 
+def _capture_rows(report: SiteReport) -> Iterator[Row]:
+    """Who passed by and came in, of the site as a whole."""
+    capture = report.capture
+    if capture is None:
+        return
+    for name, unit in (
+        ("passed", "people"),
+        ("entered", "people"),
+        ("rate", "people who came in per person who passed by"),
+    ):
+        about = (None, None, "capture", "capture_rate" if name == "rate" else name, unit)
+        start = (report.site.name, report.period.name)
+        total, before = capture.total, capture.before
+        whole = rounded(getattr(total, name)), rounded(total.known)
+        yield (
+            *start,
+            None,
+            *about,
+            *whole,
+            rounded(getattr(before, name)),
+            rounded(before.known),
+            None,
+        )
+        for day, one in zip(report.period.days, capture.by_day, strict=True):
+            of_day = rounded(getattr(one, name)), rounded(one.known)
+            yield (*start, day.isoformat(), *about, *of_day, None, None, None)
+
+
 def _inside_rows(report: SiteReport) -> Iterator[Row]:
     """How long people stayed, of the site as a whole."""
     inside = report.inside
@@ -137,6 +165,7 @@ def _inside_rows(report: SiteReport) -> Iterator[Row]:
 
 def _rows(report: SiteReport) -> Iterator[Row]:
     yield from _sales_rows(report)
+    yield from _capture_rows(report)
     yield from _inside_rows(report)
     for rule in report.rules:
         for one in rule.measures:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pipeline.core.audits import AuditFigure
 from pipeline.core.local_time import local_time
 from pipeline.reports.figures import (
+    CaptureFigures,
     Compared,
     MeasuredFigure,
     RuleNumbers,
@@ -114,6 +115,7 @@ def laid_out(report: SiteReport) -> ReportPage:
     sections = [
         *_doors(report),
         *_sales(report),
+        *_capture(report),
         *_others(report),
         _quality(report),
         _definitions(report),
@@ -320,6 +322,41 @@ def _sales(report: SiteReport) -> Iterator[Section]:
     if sales.unused:
         about += f" Columns of the file that are not used: {', '.join(sales.unused)}."
     yield Section("Sales", about, tables=[Table(columns, rows)])
+
+
+def _capture(report: SiteReport) -> Iterator[Section]:
+    capture = report.capture
+    if capture is None:
+        return
+    rows = [
+        _captured_row(day_name(day), one)
+        for day, one in zip(report.period.days, capture.by_day, strict=True)
+        if one.known is not None
+    ]
+    rows.append(_captured_row("all of it", capture.total))
+    rows.append(_captured_row(report.period.before_name, capture.before))
+    columns = [
+        PageColumn("time", is_number=False),
+        PageColumn("passed by"),
+        PageColumn("came in"),
+        PageColumn("capture rate"),
+        PageColumn("known"),
+    ]
+    doors, outside = (
+        ", ".join("/".join(one) for one in places)
+        for places in (capture.rules.entered, capture.rules.passed)
+    )
+    about = (
+        "Who came in of those who passed by outside, while the site was open: those whom "
+        f"{doors} counted in, by those whom {outside} counted. Unknown where less than 90 % of the "
+        "time of one of them is known; where nobody passed by, there is no rate."
+    )
+    yield Section("Capture rate", about, tables=[Table(columns, rows)])
+
+
+def _captured_row(name: str, one: CaptureFigures) -> list[str]:
+    rate = "nobody passed by" if one.is_without_passers else percent(one.rate)
+    return [name, number(one.passed), number(one.entered), rate, percent(one.known)]
 
 
 def _sold_row(name: str, sold: SoldFigures) -> list[str]:

@@ -16,20 +16,23 @@ import pytest
 from connectors.stores.sql import SqlStore
 from pipeline.core.audits import Audit, AuditFigure, AuditFigures
 from pipeline.core.edits import RuleEdit
+from pipeline.core.errors import ConfigError
 from pipeline.core.events import timestamp
 from pipeline.core.measures import BUCKET_S, Bucket
 from pipeline.core.people import Role
 from pipeline.core.store import Commit, Span
-from pipeline.deployment.loader import load
+from pipeline.deployment.loader import load, parse
 from pipeline.reports.export import counts
-from pipeline.reports.figures import figures
+from pipeline.reports.figures import CaptureFigures, figures
 from pipeline.reports.making import made
+from pipeline.reports.page import laid_out
 from pipeline.reports.periods import period
 from pipeline.reports.sales import read_sales
 from pipeline.testing import ManualClock
 from pipeline.web.access.permissions import Permission
 from pipeline.web.access.visitor import Visitor
-from pipeline.web.numbers.choosing import ChosenTime, RuleName
+from pipeline.web.numbers.captured import sites_captured
+from pipeline.web.numbers.choosing import ChosenTime, RuleName, narrowed
 from pipeline.web.numbers.series import SeriesWish
 from pipeline.web.numbers.sold import sites_sold
 from tests.reports import weeks
@@ -482,6 +485,92 @@ def test_conversion_over_time_is_that_of_the_report(
         None if report.total.conversion is None else pytest.approx(report.total.conversion)
     )
     assert [value for value in hours[0]["transactions"] if value] == [10] * 6
+
+
+def test_capture_is_who_came_in_of_those_who_passed(
+    file: Path, tmp_path: Path, store: SqlStore
+) -> None:
+    """As the report has it; not known is not told, and who passes by is no visitor."""
+    text = file.read_text(encoding="utf-8")
+    path = tmp_path / "shop.yaml"
+    path.write_text(text.replace("country: DE,", "country: DE, capture: {passed: plaza/across},"))
+    shop = load(path, [])
+    week = period("week", "2026-W47", LATER, shop.site.opening_hours)
+    report = figures(shop, store.history, week, LATER)
+    assert report.capture is not None
+    assert [door.rule for door in report.doors] == ["middle"]
+    middle, across = (one for one in report.rules if one.rule in ("middle", "across"))
+    passing = [across.figure(name) for name in ("entered", "left")]
+    entered = middle.figure("entered")
+    assert entered is not None
+    passed = [sum((one.by_day[i] or 0) for one in passing if one is not None) for i in range(7)]
+    days = report.capture.by_day
+    assert days[0].rate == pytest.approx((entered.by_day[0] or 0) / passed[0])
+    assert days[0].passed == passed[0] > 0
+    # Three hours of Tuesday are not known, and on Sunday it is closed.
+    assert (days[1].rate, days[1].passed, days[1].is_without_passers) == (None, None, False)
+    assert days[1].known == pytest.approx(8 / 11, abs=0.02)
+    assert (days[6].known, days[6].rate) == (None, None)
+    assert report.capture.before.rate is not None
+    assert CaptureFigures.of([0], [0], 1.0).is_without_passers
+    assert CaptureFigures.of([0], [0], 1.0).rate is None
+    assert CaptureFigures.of([3], [None], 1.0).rate is None
+    (section,) = (one for one in laid_out(report).sections if one.title == "Capture rate")
+    assert section.tables[0].rows[1][1:4] == ["unknown"] * 3
+    rows = made(shop, store.history, week, LATER, "csv").decode()
+    assert "capture,capture_rate,people who came in per person who passed by" in rows
+    narrow = narrowed(shop, [RuleName("plaza", "middle")])
+    assert figures(narrow, store.history, week, LATER).capture is None
+
+    asked = {"first": "2026-11-16", "last": "2026-11-22", "step": "1d"}
+    with application(path, clock=ManualClock(LATER)) as app:
+        told = got(app.client.get("/numbers", params=asked))
+        closed = {**asked, "first": "2026-11-22"}
+        sunday = got(app.client.get("/numbers", params=closed))["captured"][0]
+        none = got(app.client.get("/numbers", params={**asked, "rule": "plaza/crowded"}))
+    [one] = told["captured"]
+    assert (one["entered_by"], one["passed_by"]) == (["plaza/middle"], ["plaza/across"])
+    assert one["rate"] == [None if d.rate is None else pytest.approx(d.rate) for d in days]
+    assert one["known"] == [None if d.known is None else pytest.approx(d.known) for d in days]
+    assert one["total_rate"] == pytest.approx(report.capture.total.rate)
+    assert (sunday["total_rate"], sunday["why_no_rate"]) == (None, "closed")
+    assert none["captured"] == []
+    sums = {(one["name"], one["unit"]): one["rules"] for one in told["sums"]}
+    assert sums["entered", "crossings"] == 1  # who passes by is not among who comes in
+    wish = SeriesWish(
+        [RuleName("plaza", "middle")], ChosenTime(at("2026-11-16T00:00"), LATER), "1d"
+    )
+    some = Visitor("Vera", frozenset({Permission.MEASURE}), cameras=frozenset({"door"}))
+    assert sites_captured(shop, store.history, some, wish, LATER) == []
+
+
+def test_check_says_what_is_wrong_with_a_capture_rate(file: Path) -> None:
+    """The place, what stands there, and what may."""
+
+    def told(capture: str) -> list[str]:
+        text = file.read_text(encoding="utf-8")
+        with pytest.raises(ConfigError) as caught:
+            parse(text.replace("country: DE,", f"country: DE, capture: {capture},"))
+        return [str(one) for one in caught.value.problems]
+
+    (name,) = told("{passed: across}")
+    assert "site.capture.passed" in name
+    assert "'across' does not name a rule; write CAMERA/RULE, such as street/passing" in name
+    wrong = told("{passed: [plazza/across, plaza/acros, plaza/crowded], entered: [plaza/visits]}")
+    assert [one.partition("site.capture.")[2].split(" ")[0] for one in wrong] == [
+        "passed.0",
+        "passed.1",
+        "passed.2",
+        "entered.0",
+    ]
+    assert "there is no camera 'plazza'; did you mean 'plaza'?" in wrong[0]
+    assert "camera 'plaza' has no rule 'acros'; did you mean 'across'?" in wrong[1]
+    assert "is a rule of type occupancy, which does not count who passes; name a" in wrong[2]
+    assert "is a rule of type dwell, which does not count who comes in by a door" in wrong[3]
+    (both,) = told("{passed: plaza/across, entered: plaza/across}")
+    assert "'plaza/across' is also in `passed`" in both
+    (none,) = told("{passed: [plaza/across, plaza/middle]}")
+    assert "no rule counts who comes in; add a `line_crossing` rule at the door" in none
 
 
 @pytest.mark.parametrize(("missing", "is_complete"), [((), True), ((4, 5, 6), False)])

@@ -123,6 +123,27 @@ def test_numbers_show_what_is_unknown_and_open_to_minutes_and_events(
     expect(noon).to_be_visible()
 
 
+def test_the_capture_rate_is_shown_with_its_gaps(
+    file: Path, tmp_path: Path, new_page: NewPage
+) -> None:
+    """A share, both counts, what it is made of; where it is not known, why."""
+    path = tmp_path / "shop.yaml"
+    text = file.read_text(encoding="utf-8")
+    path.write_text(text.replace("country: DE,", "country: DE, capture: {passed: plaza/across},"))
+    with application(path, clock=ManualClock(at("2026-11-21T14:05"))) as app:
+        page = new_page()
+        asked = "rules=plaza/middle&first=2026-11-16&last=2026-11-20&step=1h"
+        opened(page, f"{app.url}/numbers?{asked}", "Numbers")
+        query = {"rule": "plaza/middle", "first": "2026-11-16", "last": "2026-11-20"}
+        one = app.client.get("/numbers", params=query).json()["captured"][0]
+        card = page.locator("section", has=page.get_by_role("heading", name="Capture rate"))
+        expect(card).to_contain_text(f"{one['total_passed']:,.0f}")
+        expect(card).to_contain_text("those whom plaza/middle counted in")
+        assert_accessible(page)
+        page.goto(f"{app.url}/numbers?rules=plaza/middle&first=2026-11-17&last=2026-11-17&step=1h")
+        expect(card.get_by_role("status")).to_contain_text("less than 90 %")
+
+
 def test_rules_are_compared_on_one_scale_and_exported(app: Application, new_page: NewPage) -> None:
     """A week of both doors, then of the site; the heat map; the files."""
     page = new_page(width=WIDE)

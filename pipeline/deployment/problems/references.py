@@ -14,6 +14,7 @@ from pipeline.core.config import Config
 from pipeline.core.errors import Problem
 from pipeline.core.events import REPORT, is_about_health
 from pipeline.core.tasks import Task
+from pipeline.deployment.capturing import doors_of, is_door, passing_measures
 from pipeline.deployment.model import AskTask, CameraConfig, Deployment, DetectTask, SiteConfig
 from pipeline.deployment.problems.suggestions import hint
 from pipeline.deployment.samples import CAMERA_TYPES, sample_context, samples_for
@@ -124,6 +125,69 @@ def closed_without_hours(checked: Checked) -> Iterator[Problem]:
                 "`closed` means outside the site's opening hours, and there are none; add "
                 f'`{dotted(place)}.hours`, such as {{mon-sat: "9:00-20:00", sun: closed}}',
             )
+
+
+def impossible_captures(checked: Checked) -> Iterator[Problem]:
+    """Capture rates of rules that do not exist, are elsewhere, or count nobody who passes."""
+    for site in (None, *checked.deployment.sites):
+        place: tuple[str, ...] = ("site",) if site is None else ("sites", site)
+        own = checked.deployment.site if site is None else checked.deployment.sites[site]
+        if own.capture is None or checked.is_broken(*place):
+            continue
+        path = (*place, "capture")
+        for field, names in (("passed", own.capture.passed), ("entered", own.capture.entered)):
+            for i, name in enumerate(names):
+                yield from _wrong_capture(checked, (*path, field, i), name, site)
+        for i, name in enumerate(own.capture.entered):
+            if name in own.capture.passed:
+                yield Problem(
+                    dotted((*path, "entered", i)),
+                    f"{name!r} is also in `passed`; a rule counts who comes in or who passes by, "
+                    "so name it in one of them",
+                )
+        cannot_know = any(one[0] == "cameras" for one in checked.broken)
+        if not own.capture.entered and not cannot_know and not doors_of(checked.deployment, site):
+            yield Problem(
+                dotted(path),
+                "no rule counts who comes in; add a `line_crossing` rule at the door, besides "
+                "those in `passed`",
+            )
+
+
+def _wrong_capture(checked: Checked, path: Path, name: str, site: str | None) -> Iterator[Problem]:
+    camera, _, rule = name.partition("/")
+    known = checked.names(checked.deployment.cameras, "cameras")
+    if camera not in known:
+        yield _problem(path, f"there is no camera {camera!r}", camera, known)
+        return
+    config = checked.deployment.cameras.get(camera)
+    if config is None:
+        return
+    if config.site != site:
+        theirs = "the file's own `site`" if config.site is None else f"site {config.site!r}"
+        yield Problem(
+            dotted(path), f"camera {camera!r} is at {theirs}; name a rule of a camera of this site"
+        )
+        return
+    rules = checked.names(config.rules, "cameras", camera, "rules")
+    if rule not in rules:
+        yield _problem(path, f"camera {camera!r} has no rule {rule!r}", rule, rules)
+        return
+    found = config.rules.get(rule)
+    if found is None:
+        return
+    if "passed" in path and not passing_measures(found):
+        yield Problem(
+            dotted(path),
+            f"{name!r} is a rule of type {found.type}, which does not count who passes; name a "
+            "`line_crossing` or `dwell` rule",
+        )
+    elif "entered" in path and not is_door(found):
+        yield Problem(
+            dotted(path),
+            f"{name!r} is a rule of type {found.type}, which does not count who comes in by a "
+            "door; name a `line_crossing` rule",
+        )
 
 
 def impossible_renames(checked: Checked) -> Iterator[Problem]:
@@ -599,6 +663,7 @@ _CHECKS: tuple[Check, ...] = (
     missing_sites,
     open_without_hours,
     closed_without_hours,
+    impossible_captures,
     impossible_renames,
     missing_engines,
     unanswerable_tasks,

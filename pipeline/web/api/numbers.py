@@ -15,6 +15,7 @@ from pipeline.web.access.guard import needs
 from pipeline.web.access.permissions import Permission
 from pipeline.web.access.visitor import Visitor
 from pipeline.web.numbers.before import NumbersBefore, counts_beside, numbers_before
+from pipeline.web.numbers.captured import SiteCapture, sites_captured
 from pipeline.web.numbers.choosing import (
     ChosenTime,
     RuleName,
@@ -35,6 +36,7 @@ from pipeline.web.numbers.series import (
     SiteGrid,
     SiteSeries,
     edit_marks,
+    outside_of,
     rule_series,
     site_grid,
     site_sums,
@@ -100,6 +102,8 @@ class NumbersAnswer(BaseModel):
     sums: list[SiteSeries]
     sold: list[SiteSold]
     """Of the sites of these rules that have a file of sales, and a door among these rules."""
+    captured: list[SiteCapture]
+    """Of the sites that say who passes by, and have a rule of that among these."""
     edits: list[EditMark]
     before: NumbersBefore | None
     """The time before, where it was asked for."""
@@ -147,8 +151,9 @@ def numbers(
             newest=newest,
             sites=[site_grid(site, wish, now) for site in sites.values()],
             series=series,
-            sums=site_sums(series),
+            sums=site_sums(series, outside_of(deployment)),
             sold=sites_sold(deployment, history, visitor, wish, now),
+            captured=sites_captured(deployment, history, visitor, wish, now),
             edits=edit_marks(history, rules, time),
             before=numbers_before(deployment, history, state.store.audits, wish, now)
             if before

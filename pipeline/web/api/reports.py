@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
+from pipeline.deployment.capturing import with_named_doors
 from pipeline.reports.making import MEDIA_TYPES, ReportFormat, file_name, made
 from pipeline.reports.periods import PeriodKind, period
 from pipeline.web.access.guard import needs
@@ -91,7 +92,7 @@ def report_file(
         raise WebError(422, f"{chosen.title} has not begun yet", place="name")
     seen = narrowed(deployment, counting(deployment, visitor))
     if visitor.cameras is not None:  # what the till sold is against all who came in
-        bare = place.model_copy(update={"sales": None})
+        bare = with_named_doors(deployment, site).model_copy(update={"sales": None})
         update = {"site": bare} if site is None else {"sites": {**seen.sites, site: bare}}
         seen = seen.model_copy(update=update)
     state.journal.note(visitor, "exported a report", chosen.name, f"{form}, {place.name}")

@@ -29,6 +29,7 @@ from pipeline.web.numbers.series import (
     SiteSeries,
     StepInfo,
     edit_marks,
+    outside_of,
     rule_series,
     site_grid,
     site_sums,
@@ -113,7 +114,7 @@ def numbers_before(
             _grid(site_grid(site, earlier[name], now), places[name]) for name, site in sites.items()
         ],
         series=series,
-        sums=site_sums(series),
+        sums=site_sums(series, outside_of(deployment)),
         edits=edit_marks(history, wish.rules, ChosenTime(first.time.since, first.so_far)),
     )
 

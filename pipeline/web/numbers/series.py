@@ -21,6 +21,7 @@ from pipeline.core.store import (
     Span,
     StoredEvent,
 )
+from pipeline.deployment.capturing import Place, passing_rules
 from pipeline.deployment.model import Deployment, SiteConfig
 from pipeline.reports.export import VISIT_UNIT, is_complete, rounded, type_of
 from pipeline.reports.figures import ENOUGH, OpenSpan, added, quantile
@@ -264,11 +265,19 @@ def rule_series(
     )
 
 
-def site_sums(series: Sequence[RuleSeries]) -> list[SiteSeries]:
-    """Sums over the rules of each site, of every measure that adds up and that several have."""
+def outside_of(deployment: Deployment) -> frozenset[Place]:
+    """The rules of all sites that count who passes by outside."""
+    return frozenset().union(*map(passing_rules, (deployment.site, *deployment.sites.values())))
+
+
+def site_sums(series: Sequence[RuleSeries], outside: Collection[Place] = ()) -> list[SiteSeries]:
+    """Sums over the rules of each site, of every measure that adds up and that several have.
+
+    Who passes by `outside` is not added to who comes in.
+    """
     groups: dict[tuple[str, str, str, str], list[tuple[RuleSeries, MeasureSeries]]] = {}
     for rule in series:
-        for one in rule.measures:
+        for one in rule.measures if (rule.camera, rule.rule) not in outside else ():
             if one.over_time == "sum" or one.name == _NET:
                 key = (rule.site, one.name, one.unit, rule.type)
                 groups.setdefault(key, []).append((rule, one))

@@ -1,23 +1,22 @@
 """What the till sold over time, against who came in: conversion, as reports have it."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from pydantic import BaseModel
 
 from pipeline.core.errors import MoonwatchError
 from pipeline.core.measures import Bucket
 from pipeline.core.store import History
+from pipeline.deployment.capturing import ENTERED, Place, doors_of, site_called
 from pipeline.deployment.model import Deployment, SiteConfig
 from pipeline.reports.export import rounded
 from pipeline.reports.figures import ENOUGH, OpenSpan, SoldFigures, SoldIn, added
 from pipeline.reports.sales import read_sales
-from pipeline.reports.steps import TimeStep, measured, minutes_of
+from pipeline.reports.steps import TimeStep
 from pipeline.web.access.visitor import Visitor
 from pipeline.web.numbers.choosing import RuleName
-from pipeline.web.numbers.series import SeriesWish, steps_of
-
-_IN, _OUT, _CROSSINGS = "entered", "left", "crossings"
+from pipeline.web.numbers.open_steps import begun_steps, counted, least_known, open_minutes_of
+from pipeline.web.numbers.series import SeriesWish
 
 
 class SiteSold(BaseModel):
@@ -40,14 +39,6 @@ class SiteSold(BaseModel):
     total_known: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Door:
-    """A rule that counts people in and out, with its minutes of opening time."""
-
-    by_step: Sequence[Sequence[Bucket]]
-    minutes: Sequence[Bucket]
-
-
 def sites_sold(
     deployment: Deployment,
     history: History,
@@ -63,36 +54,21 @@ def sites_sold(
         return []
     found = []
     for name in (None, *deployment.sites):
-        place = deployment.site if name is None else deployment.sites[name]
-        doors = _doors(deployment, name)
-        if place.sales is not None and any(one in wish.rules for one in doors):
+        place, doors = site_called(deployment, name), doors_of(deployment, name)
+        if place.sales is not None and any(RuleName(*one) in wish.rules for one in doors):
             found.append(_site_sold(place, history, doors, wish, now))
-    return found
-
-
-def _doors(deployment: Deployment, site: str | None) -> list[RuleName]:
-    found = []
-    for camera, config in deployment.cameras.items():
-        for name, rule in config.rules.items() if config.site == site else ():
-            measures = {one.name: one.unit for one in rule.recorded()}
-            if measures.get(_IN) == _CROSSINGS and _OUT in measures:
-                found.append(RuleName(camera, name))
     return found
 
 
 def _site_sold(
     place: SiteConfig,
     history: History,
-    doors: Collection[RuleName],
+    doors: Collection[Place],
     wish: SeriesWish,
     now: float,
 ) -> SiteSold:
-    grid = [
-        TimeStep(step.since, min(step.until, now))
-        for step in steps_of(place, wish)
-        if step.since < now
-    ]
-    names = [f"{one.camera}/{one.rule}" for one in doors]
+    grid = begun_steps(place, wish, now)
+    names = ["/".join(one) for one in doors]
     nothing = SiteSold(
         site=place.name,
         problem=None,
@@ -114,30 +90,21 @@ def _site_sold(
         return nothing.model_copy(update={"problem": said})
     since, until = grid[0].since, grid[-1].until
     opened = OpenSpan.of(place.opening_hours, since, until)
-    read = []
-    for one in doors:
-        minutes = [
-            minute
-            for minute in minutes_of(history, one.camera, one.rule, since, until)
-            if opened.is_open(minute.minute)
-        ]
-        by_step = [step.minutes for step in measured(iter(minutes), iter(grid))]
-        read.append(_Door(by_step, minutes))
+    read = open_minutes_of(history, doors, opened, grid)
 
     def figures_of(
         step: TimeStep, parts: Sequence[Sequence[Bucket]]
     ) -> tuple[SoldFigures, float | None]:
-        minutes = opened.open_minutes_between(step.since, step.until)
-        if not minutes:
+        known = least_known(opened, step, parts)
+        if known is None:
             return SoldFigures(None, None, None), None
-        known = min(min(1.0, sum(m.coverage for m in part) / minutes) for part in parts)
-        came_in = added(_entered(part) for part in parts) if known >= ENOUGH else None
+        came_in = added(counted(part, (ENTERED,)) for part in parts) if known >= ENOUGH else None
         return sold.between(opened, step.since, step.until, came_in), known
 
     found = [
         figures_of(step, [door.by_step[index] for door in read]) for index, step in enumerate(grid)
     ]
-    total, known = figures_of(TimeStep(since, until), [door.minutes for door in read])
+    total, known = figures_of(TimeStep(since, until), [door.whole for door in read])
     return nothing.model_copy(
         update={
             "transactions": [rounded(one.transactions) for one, _ in found],
@@ -149,8 +116,3 @@ def _site_sold(
             "total_known": known or 0.0,
         }
     )
-
-
-def _entered(minutes: Sequence[Bucket]) -> float | None:
-    values = [value for one in minutes if (value := one.values.get(_IN)) is not None]
-    return sum(values) if values else None

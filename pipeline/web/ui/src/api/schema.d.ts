@@ -2484,6 +2484,8 @@ export interface components {
             sums: components["schemas"]["SiteSeries"][];
             /** Sold */
             sold: components["schemas"]["SiteSold"][];
+            /** Captured */
+            captured: components["schemas"]["SiteCapture"][];
             /** Edits */
             edits: components["schemas"]["EditMark"][];
             before: components["schemas"]["NumbersBefore"] | null;
@@ -3536,6 +3538,36 @@ export interface components {
              * @default []
              */
             only: string[];
+        };
+        /**
+         * SiteCapture
+         * @description Who passed by and came in while a site was open, by step; None where it is not known.
+         */
+        SiteCapture: {
+            /** Site */
+            site: string;
+            /** Entered By */
+            entered_by: string[];
+            /** Passed By */
+            passed_by: string[];
+            /** Entered */
+            entered: (number | null)[];
+            /** Passed */
+            passed: (number | null)[];
+            /** Rate */
+            rate: (number | null)[];
+            /** Known */
+            known: (number | null)[];
+            /** Total Entered */
+            total_entered: number | null;
+            /** Total Passed */
+            total_passed: number | null;
+            /** Total Rate */
+            total_rate: number | null;
+            /** Total Known */
+            total_known: number;
+            /** Why No Rate */
+            why_no_rate: ("unknown" | "nobody_passed" | "closed") | null;
         };
         /**
          * SiteDay

@@ -13,6 +13,7 @@ import { Choice } from "../../parts/field.tsx";
 import { Card, Page } from "../../parts/page.tsx";
 import { Empty, Failed, Loading } from "../../parts/states.tsx";
 import { AuditLine } from "./audit_line.tsx";
+import { CaptureCard } from "./capture_card.tsx";
 import { PeriodControls, StepControls } from "./controls.tsx";
 import { isDay } from "./days.ts";
 import { ExportMenu } from "./export_menu.tsx";
@@ -159,6 +160,16 @@ function Found({ answer, zone }: { answer: Answer; zone: string }) {
           key={sold.site}
           answer={answer}
           sold={sold}
+          zone={zone}
+          period={periodText(answer, zone)}
+          onSpan={(span) => openStep(answer, snapped(span, stepsOf(answer)))}
+        />
+      ))}
+      {answer.captured.map((captured) => (
+        <CaptureCard
+          key={captured.site}
+          answer={answer}
+          captured={captured}
           zone={zone}
           period={periodText(answer, zone)}
           onSpan={(span) => openStep(answer, snapped(span, stepsOf(answer)))}

@@ -7,11 +7,11 @@ import {
   knownShares,
   lineBefore,
   linesOf,
+  rateOnGrid,
   sharesBefore,
   siteLinesOf,
-  soldOnGrid,
-  soldUnknown,
   stepsOf,
+  unknownOf,
   unknownSpans,
 } from "./lines.ts";
 
@@ -71,6 +71,7 @@ function answer(series: ReturnType<typeof rule>[], more: Partial<Answer> = {}): 
     sites: [{ site: "Shop", timezone: "UTC", has_hours: false, steps, days: [] }],
     series,
     sold: [],
+    captured: [],
     sums: [],
     edits: [],
     before: null,
@@ -189,6 +190,6 @@ test("conversion is hatched by its doors, where the site is open", () => {
     total_known: 0.75,
   };
   const found = answer([rule("a", [60, 60, 30, 0], [IN, OUT])], { sold: [sold] });
-  assert.deepEqual(soldOnGrid(found, sold), [25, null, null]);
-  assert.deepEqual(soldUnknown(found, sold, 0.9), [{ since: HOUR, until: 2 * HOUR }]);
+  assert.deepEqual(rateOnGrid(found, sold.site, sold.conversion), [25, null, null]);
+  assert.deepEqual(unknownOf(found, sold.site, sold.known, 0.9), [{ since: HOUR, until: 2 * HOUR }]);
 });

@@ -113,19 +113,19 @@ function spread(answer: Answer, site: string, values: readonly (number | null)[]
   return shared.map((step) => by.get(step.since) ?? null);
 }
 
-/** Sales per hundred who came in, on the shared steps. */
-export function soldOnGrid(answer: Answer, sold: components["schemas"]["SiteSold"]) {
-  const values = spread(answer, sold.site, sold.conversion);
-  return values.map((value) => (value === null ? null : value * 100));
+/** A rate of a site per hundred, such as sales of those who came in, on the shared steps. */
+export function rateOnGrid(answer: Answer, site: string, rate: readonly (number | null)[]) {
+  return spread(answer, site, rate).map((value) => (value === null ? null : value * 100));
 }
 
-/** Open steps of which too little is known of a door, chosen or not. */
-export function soldUnknown(
+/** Open steps of which too little is known of one of a site's rules, chosen or not. */
+export function unknownOf(
   answer: Answer,
-  sold: components["schemas"]["SiteSold"],
+  site: string,
+  known: readonly (number | null)[],
   enough: number,
 ): Span[] {
-  const shares = spread(answer, sold.site, sold.known);
+  const shares = spread(answer, site, known);
   return stepsOf(answer)
     .filter((_, index) => (shares[index] ?? 1) < enough)
     .map((step) => ({ since: step.since, until: Math.min(step.until, answer.now) }));

@@ -4,7 +4,7 @@ import type { components } from "../../api/schema.d.ts";
 import { number, t } from "../../app/language.ts";
 import { Chart } from "../../parts/chart.tsx";
 import { Card } from "../../parts/page.tsx";
-import { closedSpans, type Span, soldOnGrid, soldUnknown, stepsOf } from "./lines.ts";
+import { closedSpans, rateOnGrid, type Span, stepsOf, unknownOf } from "./lines.ts";
 import { ENOUGH, shareText } from "./words.ts";
 
 type Answer = components["schemas"]["NumbersAnswer"];
@@ -61,12 +61,12 @@ export function SoldCard({ answer, sold, zone, period, onSpan }: SoldCardProps) 
         series={[
           {
             label: t("numbers.sold.of"),
-            values: soldOnGrid(answer, sold),
+            values: rateOnGrid(answer, sold.site, sold.conversion),
             kind: "line" as const,
           },
         ]}
         bucketS={steps[0] ? steps[0].until - steps[0].since : undefined}
-        unknown={soldUnknown(answer, sold, ENOUGH)}
+        unknown={unknownOf(answer, sold.site, sold.known, ENOUGH)}
         closed={closedSpans(answer)}
         timezone={zone}
         digits={1}
