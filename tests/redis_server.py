@@ -231,7 +231,7 @@ def _ends(client: Client, name: bytes, life: Life) -> bool:
     if life is Life.BOUNDED or client.pttl(name) > 0:
         return True
     if life is Life.EMPTY:
-        return client.xlen(name) > 0 and b":file:" in name
+        return client.xlen(name) > 0 and b":live:" not in name
     return life is Life.REFERRED and _is_referred_to(client, name)
 
 

@@ -22,6 +22,8 @@ class EngineRequest:
     tasks: Sequence[Task]
     within_s: float | None = None
     """Seconds from `submit` after which an answer is useless; None for no limit."""
+    ahead: bool = False
+    """Whether a person waits for it: it is taken before what is in line already."""
 
 
 class Ticket:

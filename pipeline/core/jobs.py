@@ -13,6 +13,9 @@ from pipeline.core.tasks import Task, question_of
 QUESTION_RUN: Final = "question/"
 """What the run of a job begins with that is a question about a kept picture, and no frame of
 a camera. No run of a camera is named so: live ones have a time, files a digest."""
+VISITOR: Final = "visitor/"
+"""What the keys of questions begin with that a visitor of the application has asked."""
+_OF_VISITORS: Final = QUESTION_RUN + VISITOR
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 """The region that is the whole picture."""
 
@@ -44,6 +47,11 @@ class Job:
     """Live jobs may be dropped in favour of newer ones; a file's jobs are all answered."""
     focus: Focus | None = None
     """Where those of its tasks look that do not look at the whole picture."""
+
+    @property
+    def goes_ahead(self) -> bool:
+        """Whether a person waits for its answer: it is served before the frames of cameras."""
+        return self.frame.run.startswith(_OF_VISITORS)
 
 
 @dataclass(slots=True, unsafe_hash=True)

@@ -2,12 +2,15 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from pipeline.core.clips import ClipExchange
 from pipeline.core.frames import Pixels
 from pipeline.core.jobs import Job, Result
 from pipeline.core.live import LiveBoard
+
+AHEAD_ROOM: Final = 4
+"""How many jobs of a camera and engine that go ahead may wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +64,19 @@ class JobQueue(Protocol):
 
         A live job is always accepted at once; where its camera's lane is full, that camera's oldest
         live jobs are dropped. A file's job waits up to `wait_s` for room and is not accepted
-        without. Raises QueueError.
+        without. One that goes ahead waits only for others that do (`AHEAD_ROOM`). Raises
+        QueueError.
         """
         ...
 
-    def claim(self, engine: str, limit: int, wait_s: float) -> list[Claim]:
+    def claim(
+        self, engine: str, limit: int, wait_s: float, *, only_ahead: bool = False
+    ) -> list[Claim]:
         """Take up to `limit` jobs of an engine, round-robin over cameras, oldest first in each.
 
+        Those that go ahead come first, but after each of them a frame that waits has its turn, over
+        successive claims as well: so people cost the cameras half of an engine at most. With
+        `only_ahead` they alone are taken, as many as have their turn before a frame that waits.
         Waits up to `wait_s` for the first one. Jobs whose worker died come again, with a higher
         `attempts`; after the third they become dead letters.
         """

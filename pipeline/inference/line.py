@@ -21,6 +21,8 @@ _LOOK_S = 0.25
 class RequestLine:
     """Requests that wait for one engine or are being answered; those past their deadline fail.
 
+    They are taken in the order in which they came, those first for which a person waits.
+
     Two threads start with the first request: one runs `work`, which takes from the line until it
     is closed; the other watches the deadlines, because the first may be busy inside a model.
     Deadlines are measured on `clock`; waiting is real. Every method may be called from any thread.
@@ -164,7 +166,7 @@ class RequestLine:
     def _taken(self, most: int) -> list[Ticket]:
         if self._closed:
             return []
-        taken = list(self._waiting)[:most]
+        taken = sorted(self._waiting, key=lambda ticket: not ticket.request.ahead)[:most]
         for ticket in taken:
             del self._waiting[ticket]
         return taken

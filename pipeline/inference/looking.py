@@ -36,7 +36,8 @@ def ask(engine: Engine, job: Job, within_s: float, side: int) -> Asked:
         if focus is not None and task.id in focus.tasks and isinstance(task, Detect)
     ]
     if focus is None or not looking or pixels.ndim != 3 or not pixels.size:
-        return Asked(engine.submit(EngineRequest(pixels, job.tasks, within_s)))
+        ahead = job.goes_ahead
+        return Asked(engine.submit(EngineRequest(pixels, job.tasks, within_s, ahead)))
     size_wh = (pixels.shape[1], pixels.shape[0])
     cuts = cuts_of(focus.regions, size_wh, side)
     looked = tuple(as_region(cut, size_wh) for cut in cuts)

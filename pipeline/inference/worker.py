@@ -34,6 +34,8 @@ AHEAD_S = 1.0
 # How many batches of answered frames may wait for an earlier frame of their camera; twice as many
 # may wait for room in the queue.
 _MOST_HELD_BATCHES = 2
+# How many jobs that go ahead an engine without room is given all the same.
+_MOST_AHEAD = 4
 # The weight of the newest answers in an engine's pace.
 _NEWEST_SHARE = 0.2
 
@@ -121,14 +123,17 @@ class Worker:
     def feed(self, idle_s: float) -> int:
         """Give the engine the jobs it has room for, waiting up to `idle_s` for room and for a job.
 
-        Returns how many.
+        What goes ahead needs no room, within limits: a busy engine takes it next. Returns how many.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._room() > 0 or self._stop.is_set(), idle_s)
-            room = self._room()
-        if room <= 0 or self._stop.is_set():
+            room, ahead = self._room(), self._room_ahead()
+        if max(room, ahead) <= 0 or self._stop.is_set():
             return 0
-        claims = self._jobs.claim(self._lane.name, room, idle_s)
+        if room > 0:
+            claims = self._jobs.claim(self._lane.name, room, idle_s)
+        else:
+            claims = self._jobs.claim(self._lane.name, ahead, 0.0, only_ahead=True)
         if not claims:
             return 0
         self._observe_age("claimed", claims)
@@ -145,7 +150,7 @@ class Worker:
             asked = ask(lane.engine, claim.job, lane.deadline_s, lane.cut_side)
             in_hand = _InHand(claim, asked, now)
             with self._changed:
-                self._in_hand.setdefault(claim.job.frame.camera, []).append(in_hand)
+                self._in_hand.setdefault(_row_of(in_hand), []).append(in_hand)
             asked.ticket.add_done_callback(partial(self._note, in_hand))
         return len(claims)
 
@@ -172,10 +177,10 @@ class Worker:
                 break
         with self._changed:
             for one in together:
-                camera = one.claim.job.frame.camera
-                self._in_hand[camera].remove(one)
-                if not self._in_hand[camera]:
-                    del self._in_hand[camera]
+                row = _row_of(one)
+                self._in_hand[row].remove(one)
+                if not self._in_hand[row]:
+                    del self._in_hand[row]
             self._changed.notify_all()
         return len(together)
 
@@ -218,6 +223,11 @@ class Worker:
         held = sum(len(of_camera) for of_camera in self._in_hand.values()) - self._in_engine
         return min(room, batch * 2 * _MOST_HELD_BATCHES - held)
 
+    def _room_ahead(self) -> int:
+        """How many more jobs that go ahead may be in hand."""
+        in_hand = (one for row in self._in_hand.values() for one in row)
+        return _MOST_AHEAD - sum(one.claim.job.goes_ahead for one in in_hand)
+
     def _in_order(self, answered: Sequence[_InHand]) -> list[_InHand]:
         """Count these as answered; return what can be passed on now, in order."""
         now = self._clock.monotonic()
@@ -229,8 +239,8 @@ class Worker:
             known = busy_s / count if self._s_per_frame is None else self._s_per_frame
             self._s_per_frame = known + _NEWEST_SHARE * (busy_s / count - known)
             ready: list[_InHand] = []
-            for camera in dict.fromkeys(one.claim.job.frame.camera for one in answered):
-                ready += takewhile(lambda one: one.ticket.done, self._in_hand.get(camera, ()))
+            for row in dict.fromkeys(map(_row_of, answered)):
+                ready += takewhile(lambda one: one.ticket.done, self._in_hand.get(row, ()))
             held = [one for of_camera in self._in_hand.values() for one in of_camera]
             if len(held) - self._in_engine >= self._lane.max_batch * _MOST_HELD_BATCHES:
                 # A camera whose answer does not come cannot use up the others' room.
@@ -277,3 +287,9 @@ class Worker:
             reason = f"the engine gave {len(answers)} answers for {wanted} tasks"
             return [Failed(name, reason)] * wanted
         return [checked(answer, name) for answer in answers]
+
+
+def _row_of(one: _InHand) -> str:
+    """Whose answers are passed on in order: a camera's. What goes ahead waits for no other."""
+    job = one.claim.job
+    return job.frame.run if job.goes_ahead else job.frame.camera

@@ -6,15 +6,13 @@ from typing import Final, TypeVar
 
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
 from pipeline.core.geometry import bottom_centre
-from pipeline.core.jobs import Result
+from pipeline.core.jobs import VISITOR, Result
 from pipeline.core.live import Answered, BoxState, JudgedView, LiveBoard, SeenThing
 from pipeline.core.rules import Verdict
 from pipeline.processing.judge import Judge
 
 K = TypeVar("K")
 V = TypeVar("V")
-VISITOR: Final = "visitor/"
-"""What the keys of questions begin with that a visitor of the application has asked."""
 # Rules whose single events are a number that goes up, and nothing that is wrong.
 _COUNTING: Final = frozenset({"line_crossing"})
 # How long something that happened in one moment is shown, in capture time.

@@ -8,9 +8,10 @@ from typing import ClassVar
 import pytest
 
 from pipeline.core.frames import Frame
-from pipeline.core.jobs import Job, result_of
+from pipeline.core.jobs import VISITOR, Job, result_of
 from pipeline.core.queues import Claim, Queues
 from pipeline.core.tasks import Ask, Caption, Count, Detect, Point, Task
+from pipeline.processing.questions import question_job
 from pipeline.testing import grey_pixels, patience
 
 ENGINE = "fast"
@@ -52,6 +53,11 @@ def a_job(
         size_wh=(1920, 1080),
     )
     return Job(frame, engine, ordinal, TASKS, live)
+
+
+def a_question(camera: str, key: str) -> Job:
+    """What a visitor asks about a camera's picture: it goes ahead of frames."""
+    return question_job(VISITOR + key, camera, 1_700_000_000.0, TASKS[0], grey_pixels(SIZE_WH))
 
 
 def answer(queues: Queues, claims: Sequence[Claim]) -> None:

@@ -23,6 +23,7 @@ from tests.contracts.queue_tools import (
     BuiltQueues,
     Limits,
     a_job,
+    a_question,
     answer,
     finish,
     named,
@@ -304,6 +305,38 @@ class FairnessContract(BuiltQueues):
         served = [named(queues.jobs.claim(ENGINE, 2, SOON_S)) for _ in range(5)]
         names = [name for batch in served for name, _ in batch]
         assert {camera: names.count(camera) for camera in cameras} == dict.fromkeys(cameras, 2)
+
+    def test_people_go_ahead_and_cost_cameras_half_at_most(self, queues: Queues) -> None:
+        """Past a hundred frames, a question for each frame, over claims of one as of many."""
+        for ordinal in range(50):
+            queues.jobs.put(a_job("busy", ordinal), 0)
+            queues.jobs.put(a_job("live", ordinal, live=True), 0)
+        taken = queues.jobs.claim(ENGINE, 3, SOON_S)
+        for key in "abcd":
+            assert queues.jobs.put(a_question("busy", key), 0).accepted
+        assert not queues.jobs.put(a_question("busy", "e"), NOT_LONG_S).accepted
+        assert queues.jobs.put(a_question("quiet", "f"), 0).accepted
+        # With no room for frames an engine is given one more, and no second before a frame.
+        for expected in ("busy", None):
+            ahead = queues.jobs.claim(ENGINE, 3, SOON_S, only_ahead=True)
+            assert [claim.job.frame.camera for claim in ahead] == ([expected] if expected else [])
+            taken += ahead
+        for limit in (1, 1, 1, 4, 6):
+            taken += queues.jobs.claim(ENGINE, limit, SOON_S)
+        served = [claim.job.goes_ahead for claim in taken]
+        assert served == [False] * 3 + [True, False] * 5 + [False] * 4
+        asked = [claim for claim in taken if claim.job.goes_ahead]
+        assert sorted(one.job.frame.run[-1] for one in asked) == ["a", "b", "c", "d", "f"]
+        assert len(
+            {(one.job.frame.camera, one.job.frame.run, one.job.ordinal) for one in taken}
+        ) == len(taken)
+        assert queues.jobs.claim(ENGINE, 3, SOON_S, only_ahead=True) == []
+        finish(queues, asked)
+        # With nothing else to do, it takes all at once.
+        queues.jobs.claim(ENGINE, 3000, SOON_S)
+        for key in "xyz":
+            assert queues.jobs.put(a_question("busy", key), 0).accepted
+        assert len(queues.jobs.claim(ENGINE, 4, SOON_S, only_ahead=True)) == 3
 
     def test_what_is_left_over_of_a_batch_goes_round_as_well(self, queues: Queues) -> None:
         """Two cameras share batches of three alike: the odd frame is each one's in turn."""

@@ -11,12 +11,13 @@ from connectors.queues.memory import MemoryConfig
 from pipeline.core.answers import Answer, Boxes, Failed, Number
 from pipeline.core.engines import DeviceWork, Engine, EngineRequest, Ticket
 from pipeline.core.frames import Pixels
-from pipeline.core.jobs import Job, Result
+from pipeline.core.jobs import VISITOR, Job, Result
 from pipeline.core.queues import Queues
 from pipeline.core.tasks import Count, Detect, Task
 from pipeline.inference.engines.batching import BatchingEngine
 from pipeline.inference.engines.scripted import Scripted, ScriptedConfig
 from pipeline.inference.worker import EngineLane, Worker
+from pipeline.processing.questions import question_job
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock, frame, wait_until
 
@@ -271,6 +272,61 @@ def test_a_slow_engine_is_given_one_batch_and_a_quick_one_the_next() -> None:
     assert [in_hand_after(seconds) for seconds in (0.0, 30.0, 30.0)] == [2, 2, 2]
     assert [in_hand_after(0.1) for _ in range(30)][-1] == 4
     assert [in_hand_after(30.0) for _ in range(5)][-1] == 2
+
+
+class Gated:
+    """A model that answers each batch when the test says so, and remembers what it was asked."""
+
+    max_side: int | None = None
+
+    def __init__(self) -> None:
+        self.begun: list[list[str]] = []
+        self.gate = threading.Semaphore(0)
+
+    def answer(self, batch: Sequence[tuple[Pixels, Sequence[Task]]]) -> list[list[Answer]]:
+        """One box each, once the gate is open."""
+        self.begun.append([tasks[0].id for _, tasks in batch])
+        assert self.gate.acquire(timeout=SOON_S)
+        return [[BOX] for _ in batch]
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def question(key: str) -> Job:
+    """What a visitor asks about a picture of the door."""
+    task = replace(PEOPLE, id="visitor")
+    return question_job(VISITOR + key, "door", 0.0, task, frame("door", 0).pixels)
+
+
+def test_a_question_is_in_the_next_batch_of_a_full_engine() -> None:
+    """Before the frames that wait in its line; their answers do not hold up its own."""
+    model = Gated()
+    engine = BatchingEngine(model, 2, UNTIL_FULL_S, ManualClock())
+    bench = Bench(engine, size=2)
+    bench.put(*(job(seq) for seq in range(12)))
+    model.gate.release()
+    assert bench.worker.feed(0.0) == 2
+    assert sum(bench.worker.hand_on(SOON_S) for _ in range(2)) >= 2
+    # No time has passed: the engine is quick, and has a batch in its line beside the running one.
+    assert bench.worker.feed(0.0) + bench.worker.feed(0.0) == 4
+    wait_until(lambda: len(model.begun) == 2)
+    bench.put(question("1"), question("2"))
+    assert [bench.worker.feed(0.0) for _ in range(2)] == [1, 0]
+    model.gate.release()
+    wait_until(lambda: len(model.begun) == 3)
+    assert model.begun == [["people"] * 2, ["people"] * 2, ["visitor", "people"]]
+    model.gate.release(20)
+    engine.close()
+
+    by_hand = ByHand()
+    bench = Bench(by_hand)
+    bench.put(job(0), question("3"))
+    assert bench.worker.feed(0.0) == 2
+    [asked] = [one for one in by_hand.tickets if one.request.ahead]
+    asked.settle([BOX])
+    assert bench.worker.hand_on(SOON_S) == 1
+    assert [result.run for result in bench.results()] == [question("3").frame.run]
 
 
 def test_a_stopping_worker_finishes_what_is_in_hand() -> None:

@@ -7,6 +7,7 @@ from bisect import insort
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from connectors.queues.memory import MemoryConfig
 from connectors.queues.memory.clips import MemoryClips
@@ -14,7 +15,15 @@ from pipeline.core.clock import Clock
 from pipeline.core.frames import Frame, Pixels
 from pipeline.core.jobs import QUESTION_RUN, Job, Result, failed_result
 from pipeline.core.live import MemoryLive
-from pipeline.core.queues import Backlog, Claim, DeadLetter, Delivered, Queues, Receipt
+from pipeline.core.queues import (
+    AHEAD_ROOM,
+    Backlog,
+    Claim,
+    DeadLetter,
+    Delivered,
+    Queues,
+    Receipt,
+)
 
 _MEGABYTE = 1_000_000
 # Shortest sleep between two looks at leases, so that rounding never makes a busy loop.
@@ -59,6 +68,7 @@ class HeldPixels:
 FRAMES_A_CAMERA = 16
 ROOM_BYTES = 512 * 1024 * 1024
 _Key = tuple[str, str, int]
+_LaneKind = Literal["live", "file", "ahead"]
 
 
 class MemoryShelf:
@@ -239,7 +249,7 @@ class _CameraLane:
 
 
 class MemoryJobs:
-    """Jobs of this process, a lane for each engine and camera, and whether they are live."""
+    """Jobs of this process, a lane for each engine, kind and camera."""
 
     def __init__(
         self, config: MemoryConfig, clock: Clock, results: MemoryResults, shelf: MemoryShelf
@@ -250,9 +260,11 @@ class MemoryJobs:
         self._shelf = shelf
         self._visibility_s = config.visibility.total_seconds()
         self._changed = threading.Condition()
-        # Live jobs and others of a camera have lanes of their own, so that neither pushes the
-        # other out.
-        self._lanes: dict[str, dict[tuple[str, bool], _CameraLane]] = {}
+        # Live jobs, those that go ahead and others of a camera have lanes of their own, so that
+        # none pushes another out.
+        self._lanes: dict[str, dict[tuple[str, _LaneKind], _CameraLane]] = {}
+        # Engines that were given a job that goes ahead, and no frame since.
+        self._owing: set[str] = set()
         self._known: set[tuple[str, str, str, int]] = set()
         self._entries: dict[str, _QueuedJob] = {}
         self._leases: dict[str, float] = {}
@@ -273,13 +285,20 @@ class MemoryJobs:
             self._enter(_QueuedJob(order, f"{order}", job))
             return Receipt(accepted=True, dropped=self._make_room(job) if job.live else ())
 
-    def claim(self, engine: str, limit: int, wait_s: float) -> list[Claim]:
-        """Take up to `limit` jobs, the camera that was served longest ago first."""
+    def claim(
+        self, engine: str, limit: int, wait_s: float, *, only_ahead: bool = False
+    ) -> list[Claim]:
+        """Take up to `limit` jobs, the camera that was served longest ago first.
+
+        Those that go ahead have every second turn, or all of them with `only_ahead`, which waits
+        for nothing.
+        """
         with self._changed:
-            self._wait_for_jobs(engine, wait_s)
+            self._wait_for_jobs(engine, 0.0 if only_ahead else wait_s)
             claims = []
             until = self._clock.monotonic() + self._visibility_s
-            for entry in itertools.islice(self._turns_of(engine), max(0, limit)):
+            turns = self._turns_of(engine, only_ahead=only_ahead)
+            for entry in itertools.islice(turns, max(0, limit)):
                 entry.attempts += 1
                 self._leases[entry.id] = until
                 claims.append(Claim(entry.id, entry.job, entry.attempts))
@@ -360,7 +379,7 @@ class MemoryJobs:
 
     def _lane(self, job: Job) -> _CameraLane:
         lanes = self._lanes.setdefault(job.engine, {})
-        return lanes.setdefault((job.frame.camera, job.live), _CameraLane())
+        return lanes.setdefault((job.frame.camera, _kind_of(job)), _CameraLane())
 
     def _enter(self, entry: _QueuedJob) -> None:
         self._entries[entry.id] = entry
@@ -382,6 +401,8 @@ class MemoryJobs:
         waiting = self._lane(job).waiting
         if not waiting:
             return True
+        if job.goes_ahead:
+            return len(waiting) < AHEAD_ROOM
         return len(waiting) < self._config.file_room and self._pixels.has_room(job)
 
     def _make_room(self, job: Job) -> tuple[Job, ...]:
@@ -394,11 +415,17 @@ class MemoryJobs:
             dropped.append(oldest.job)
         return tuple(dropped)
 
-    def _turns_of(self, engine: str) -> Iterator[_QueuedJob]:
+    def _turns_of(self, engine: str, *, only_ahead: bool) -> Iterator[_QueuedJob]:
         """Take entries out of the lanes, one of each camera in turn, until all are empty."""
-        lanes = self._lanes.get(engine, {}).values()
-        while filled := [lane for lane in lanes if lane.waiting]:
-            lane = min(filled, key=lambda lane: lane.last_turn)
+        lanes = self._lanes.get(engine, {})
+        while True:
+            ahead = [lane for (_, kind), lane in lanes.items() if kind == "ahead" and lane.waiting]
+            frames = [lane for (_, kind), lane in lanes.items() if kind != "ahead" and lane.waiting]
+            is_ahead = bool(ahead) and not (frames and engine in self._owing)
+            if not (ahead or frames) or (only_ahead and not is_ahead):
+                return
+            (self._owing.add if is_ahead else self._owing.discard)(engine)
+            lane = min(ahead if is_ahead else frames, key=lambda lane: lane.last_turn)
             lane.last_turn = next(self._turns)
             yield lane.waiting.pop(0)
 
@@ -439,6 +466,12 @@ class MemoryJobs:
             del self._dead[next(iter(self._dead))]
         # The processor waits for every job of a file, so it must hear of this one too.
         self._results.append(failed_result(entry.job, reason))
+
+
+def _kind_of(job: Job) -> _LaneKind:
+    if job.goes_ahead:
+        return "ahead"
+    return "live" if job.live else "file"
 
 
 def _name_of(job: Job) -> tuple[str, str, str, int]:

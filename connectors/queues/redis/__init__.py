@@ -7,6 +7,8 @@ when their turn was last. A claim goes round the ring with XREADGROUP, so a came
 round, however much others have. A claimed entry stays in its group's list of pending entries: what
 is idle there for longer than `visibility` is claimed by the next worker (what XAUTOCLAIM does, with
 the number of deliveries looked at first), and after `max_attempts` becomes a dead letter.
+What visitors ask goes ahead: their lanes lie below 0 in the ring, and have every second turn while
+frames wait.
 
 What belongs together happens in one Lua script, and so in one round trip and entirely or not at
 all: a put enters the job, lets the oldest go and publishes their failed results; an answer

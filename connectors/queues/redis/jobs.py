@@ -16,7 +16,7 @@ from pipeline.core.clock import Clock
 from pipeline.core.errors import CameraTakenError, QueueError
 from pipeline.core.jobs import Job, Result
 from pipeline.core.membership import partition_of
-from pipeline.core.queues import Backlog, Claim, DeadLetter, Receipt
+from pipeline.core.queues import AHEAD_ROOM, Backlog, Claim, DeadLetter, Receipt
 from pipeline.core.ranges import is_moment
 from pipeline.core.wire import decode_job, encode_job
 
@@ -84,12 +84,17 @@ class RedisJobs:
                 return Receipt(accepted=False)
             self._link.wait_for({f"bell:room:{lane}": rest[0]}, left_s)
 
-    def claim(self, engine: str, limit: int, wait_s: float) -> list[Claim]:
+    def claim(
+        self, engine: str, limit: int, wait_s: float, *, only_ahead: bool = False
+    ) -> list[Claim]:
         """Take up to `limit` jobs, the camera that was served longest ago first.
 
-        While Redis is away there are none; nothing is raised.
+        Those that go ahead have every second turn, or all of them with `only_ahead`, which waits
+        for nothing. While Redis is away there are none; nothing is raised.
         """
         name = keys.engine_named(engine)
+        if only_ahead:
+            return (self._claim(name, limit, only_ahead=True) or []) if limit > 0 else []
         until = self._clock.monotonic() + wait_s
         while limit > 0:
             # Where nothing was left the last time there is a token before there is a job.
@@ -193,7 +198,7 @@ class RedisJobs:
         rest = (flight, str(job.ordinal), str(partition), repr(frame.captured_at), size)
         offered = (
             lane,
-            limits.live_room if job.live else limits.file_room,
+            AHEAD_ROOM if job.goes_ahead else limits.live_room if job.live else limits.file_room,
             encode_job(job),
             keys.run_named(frame.camera, frame.run),
             frame.seq,
@@ -208,16 +213,18 @@ class RedisJobs:
             return offered
         return (*offered, limits.live_ms, limits.live_age_ms, limits.results_room)
 
-    def _claim(self, engine: str, limit: int) -> list[Claim] | None:
+    def _claim(self, engine: str, limit: int, *, only_ahead: bool = False) -> list[Claim] | None:
         """What there is; None while Redis is away."""
         try:
-            due_ms, more, *found = self._link.script("claim", engine, limit, *self._claim_args)
+            due_ms, more, *found = self._link.script(
+                "claim", engine, limit, *self._claim_args, int(only_ahead)
+            )
             # In a round trip of their own: a script that returned them would copy each four times.
             names = [one[4].decode(errors="replace") for one in found]
             files = self._link.fetch([f"picture:{name}" for name in names])
         except QueueError:
             return None
-        if not more:
+        if not more and not only_ahead:
             due_s = due_ms / 1000 if due_ms >= 0 else float("inf")
             self._idle_until[engine] = self._clock.monotonic() + due_s
         return [c for f, file in zip(found, files, strict=True) if (c := self._read(f, file))]

@@ -39,15 +39,17 @@ KINDS = (
     Kind(
         "lane",
         "stream",
-        "`engine:live|file:camera`: jobs waiting for an engine or in a worker's hands "
+        "`engine:live|file|ahead:camera`: jobs waiting for an engine or in a worker's hands "
         "(group `workers`)",
         Life.EMPTY,
-        "live_room or file_room entries, and what workers hold; a live one expires in any case",
+        "live_room, file_room or AHEAD_ROOM entries, and what workers hold; a live one expires in "
+        "any case",
     ),
     Kind(
         "ring",
         "zset",
-        "`engine`: the lanes that have jobs waiting, by when their turn was last",
+        "`engine`: the lanes that have jobs waiting, by when their turn was last; below 0 those "
+        "that go ahead",
         Life.BOUNDED,
         "a member for each camera; goes when nothing waits",
     ),
@@ -57,6 +59,13 @@ KINDS = (
         "`engine`: when the first lease of a lane may end, in ms of Redis' clock",
         Life.BOUNDED,
         "a member for each camera",
+    ),
+    Kind(
+        "owing",
+        "string",
+        "`engine`: it was given a job that goes ahead, and no frame since",
+        Life.EXPIRES,
+        "one for each engine",
     ),
     Kind("engines", "set", "engines that ever had jobs", Life.BOUNDED, "a member for each engine"),
     Kind(
@@ -215,11 +224,13 @@ def base_of(prefix: str) -> str:
 
 def lane_of(job: Job) -> str:
     """The lane of a job; `parts_of` takes it apart again."""
+    if job.goes_ahead:
+        return _joined(job.engine, "ahead", job.frame.camera)
     return lane_named(job.engine, job.frame.camera, live=job.live)
 
 
 def lane_named(engine: str, camera: str, *, live: bool) -> str:
-    """The lane of a camera's jobs for an engine."""
+    """The lane of a camera's frames for an engine."""
     return _joined(engine, "live" if live else "file", camera)
 
 

@@ -14,12 +14,11 @@ import numpy as np
 from pipeline.core.answers import Answer, Failed
 from pipeline.core.clock import Clock
 from pipeline.core.frames import Pixels
-from pipeline.core.jobs import Result
+from pipeline.core.jobs import VISITOR, Result
 from pipeline.core.live import LiveBoard
-from pipeline.core.queues import Queues
+from pipeline.core.queues import AHEAD_ROOM, Queues
 from pipeline.core.tasks import Ask, Count, Detect, Point, Task
 from pipeline.deployment.model import Deployment
-from pipeline.processing.live import VISITOR
 from pipeline.processing.questions import question_job
 from pipeline.runtime.assembly import used_engines
 from pipeline.web.access.visitor import Visitor
@@ -119,7 +118,10 @@ def asked(
     job = question_job(VISITOR + key, camera, picture.captured_at, task, pixels)
     began = clock.monotonic()
     if not queues.jobs.put(job, 1.0).accepted:
-        raise WebError(503, f"engine {task.engine} has too much to do; try again", retry_after_s=5)
+        said = (
+            f"engine {task.engine} has {AHEAD_ROOM} questions about this camera to answer already"
+        )
+        raise WebError(503, f"{said}; try again, or is no worker running?", retry_after_s=5)
     result = _reply(wall, board, key, clock)
     if result is None:
         raise WebError(504, _late(queues, task.engine), retry_after_s=5)

@@ -1,12 +1,15 @@
--- Take jobs of an engine, one camera after the other, those first whose worker is lost.
--- Reads and writes: ring:<engine>, due:<engine>, lane:*, picture:*, refs:*, wanted,
+-- Take jobs of an engine, one camera after the other, those first whose worker is lost, and before the
+-- frames of cameras what goes ahead, one for each frame that waits. The last argument is 1 where only that
+-- is taken.
+-- Reads and writes: ring:<engine>, owing:<engine>, due:<engine>, lane:*, picture:*, refs:*, wanted,
 --   wake:<engine>, bell:*;
 --   what is given up or too old: dead, results:*, dropped, flight:*.
 -- Answers {ms until a lease may end, 1 where more waits, {lane, id, attempts, job, picture}...}.
--- uses: key, even_when_full, now_us, ms_of, ring_if_wanted, is_live, drop, wake, give_up
+-- uses: EMPTY_MS, key, even_when_full, now_us, ms_of, ring_if_wanted, is_live, is_ahead, place_of, drop, wake, give_up
 local engine, limit, visibility = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local max_attempts, most_dead = tonumber(ARGV[4]), tonumber(ARGV[5])
 local oldest_ms, results_room = tonumber(ARGV[6]), tonumber(ARGV[7])
+local only_ahead = ARGV[8] == '1'
 local lanes, due = key('ring', engine), key('due', engine)
 local claims, turn = {}, now_us()
 local now = math.floor(turn / 1000)
@@ -67,7 +70,8 @@ local function hand_out(lane, live, entry, attempts)
   return true
 end
 
-for _, lane in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now)) do
+local ended = only_ahead and {} or redis.call('ZRANGEBYSCORE', due, '-inf', now)
+for _, lane in ipairs(ended) do
   local found = reclaim(lane, limit - #claims)
   for _, one in ipairs(found) do hand_out(lane, is_live(lane), one[1], one[2]) end
   if #claims >= limit then break end
@@ -95,25 +99,42 @@ local function serve(lane, share)
   return more
 end
 
--- A round gives each lane in the ring an equal share of what is left to take.
+-- A round gives each camera in the ring an equal share of what is left to take. While something goes
+-- ahead a round is one job: that, or the frame that is owed since the last such job.
+local owing = key('owing', engine)
+local owed = redis.call('EXISTS', owing) == 1
+local owes = owed
 while #claims < limit do
   local left = limit - #claims
-  local round = redis.call('ZRANGE', lanes, 0, left - 1)
+  local ahead = redis.call('ZRANGEBYSCORE', lanes, '-inf', '(0', 'LIMIT', 0, 1)
+  local round = redis.call('ZRANGEBYSCORE', lanes, 0, '+inf', 'LIMIT', 0, #ahead > 0 and 1 or left)
+  if #ahead > 0 and not (owes and #round > 0) then
+    round = ahead
+  elseif only_ahead then
+    break
+  end
   if #round == 0 then break end
-  local share = #round < left and math.floor(left / #round) or 1
+  local share = #ahead == 0 and #round < left and math.floor(left / #round) or 1
   for _, lane in ipairs(round) do
+    local before = #claims
     if serve(lane, share) then
       turn = turn + 1
-      redis.call('ZADD', lanes, turn, lane)
+      redis.call('ZADD', lanes, place_of(lane, turn), lane)
     else
       redis.call('ZREM', lanes, lane)
     end
+    if #claims > before then owes = is_ahead(lane) end
   end
+end
+if owes then
+  redis.call('SET', owing, 1, 'PX', EMPTY_MS)
+elseif owed then
+  redis.call('DEL', owing)
 end
 if #given > 0 then redis.call('ZADD', due, 'NX', unpack(given)) end
 
 local next_due = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
 local wait_ms = next_due and math.max(1, tonumber(next_due) - now) or -1
 local more = redis.call('ZCARD', lanes) > 0
-if more then wake(engine) end
+if more and not only_ahead then wake(engine) end
 return {wait_ms, more and 1 or 0, unpack(claims)}

@@ -244,13 +244,26 @@ local function wake(engine)
   end
 end
 
+-- define: is_ahead
+-- Whether a lane's jobs go before the frames of cameras.
+local function is_ahead(lane)
+  return string.find(lane, ':ahead:', 1, true) ~= nil
+end
+
+-- define: place_of
+-- uses: is_ahead
+-- A lane's place in the ring for a turn in us: all that go ahead lie below 0, where no time does.
+local function place_of(lane, turn)
+  return string.format('%.0f', is_ahead(lane) and turn - 4000000000000000 or turn)
+end
+
 -- define: enter
--- uses: key, wake
+-- uses: key, wake, place_of
 -- Show a lane to the workers of its engine; a turn is the time, in us, at which it last had one.
 local function enter(lane, turn)
   local engine = string.match(lane, '^[^:]*')
   local lanes = key('ring', engine)
-  if redis.call('ZADD', lanes, 'NX', turn, lane) == 1 and redis.call('ZCARD', lanes) == 1 then
+  if redis.call('ZADD', lanes, 'NX', place_of(lane, turn), lane) == 1 and redis.call('ZCARD', lanes) == 1 then
     redis.call('SADD', key('engines'), engine)
     wake(engine)
   end
