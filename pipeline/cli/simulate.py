@@ -28,6 +28,8 @@ from pipeline.insight.simulation import (
     rule_as_json,
     summed,
 )
+from pipeline.insight.simulation_lane import MOST_FOLLOWED
+from pipeline.insight.simulation_workers import SimulationWorkers
 from pipeline.telemetry.logs import set_up
 
 _COLLECT_AFTER = 200_000
@@ -60,6 +62,15 @@ def simulate(
             "taken otherwise: to see that they give the same.",
         ),
     ] = False,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=64,
+            help="How many processes judge an hour or more, each a stretch of it; one for each "
+            "core, four at most, if it is not said.",
+        ),
+    ] = None,
 ) -> None:
     """Count again what was seen, by the rules of a file; the newest hour first.
 
@@ -76,6 +87,7 @@ def simulate(
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER)
     store = deployment.store.build_reader()
+    judges = SimulationWorkers(deployment.store, MOST_FOLLOWED, processes, ahead=False)
     try:
         stop = stop_on_signals()
         scope = SimulationScope(tuple(camera or ()), tuple(rule or ()), span)
@@ -94,6 +106,7 @@ def simulate(
             switches=switches,
             every_rule=every_rule,
             stop=stop.is_set,
+            help_of=judges if judges.count > 1 else None,
         )
         against_name = "stored" if against is None else "other"
         hours: list[SimulatedHour] = []
@@ -105,6 +118,7 @@ def simulate(
                 for line in lines_of(hour, zone, against_name):
                     typer.echo(line)
     finally:
+        judges.close()
         store.close()
     totals = summed(hours)
     counted = len({hour.since for hour in hours})

@@ -129,6 +129,20 @@ class Rule(Protocol):
 
 
 @runtime_checkable
+class CountsTracks(Protocol):
+    """A rule whose numbers are about things that can be pointed at."""
+
+    def counted(self, tracks: Sequence[Track]) -> Mapping[int, int | None]:
+        """The present ids of what is in its number, of the tracks that it saw last.
+
+        Each comes with the id that the rule's events name, or with None where what goes on is not
+        about it. It may name ids that are not among the tracks. Changes nothing, and is asked only
+        while somebody watches.
+        """
+        ...
+
+
+@runtime_checkable
 class HearsOfTracks(Protocol):
     """A rule that has asked about tracks."""
 

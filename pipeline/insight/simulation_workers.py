@@ -8,6 +8,7 @@ what was not followed yet, so that an edit finds it there.
 They give way to whatever else the machine does, and end with the process that began them.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -39,6 +40,7 @@ logger = logging.getLogger(__name__)
 _MOST: Final = 4
 """So many processes at most."""
 _NICE: Final = 10
+_COLLECT_AFTER: Final = 50_000
 _IDLE_S: Final = 600.0
 """Processes that nobody asked anything for so long end."""
 _TURN_S: Final = 0.5
@@ -58,10 +60,17 @@ class SimulationWorkers:
     several threads.
     """
 
-    def __init__(self, store: StoreConfig, room: int, count: int | None = None) -> None:
-        """Of what trackers showed they hold `room` bytes together."""
-        self._store, self._count = store, count or usual_count()
-        self._room = room // self._count
+    def __init__(
+        self, store: StoreConfig, room: int, count: int | None = None, *, ahead: bool = True
+    ) -> None:
+        """Of what trackers showed they hold `room` bytes together.
+
+        They follow `ahead` what another question may need.
+        """
+        self._store, self._ahead = store, ahead
+        self.count = count or usual_count()
+        """How many processes there are."""
+        self._room = room // self.count
         self._turn = threading.Lock()
         self._lock = threading.Lock()
         self._processes: list[ProcessPoolExecutor] = []
@@ -76,7 +85,7 @@ class SimulationWorkers:
             if self._is_closed:
                 return
             if not self._processes:
-                for _ in range(self._count):
+                for _ in range(self.count):
                     process = ProcessPoolExecutor(
                         1,
                         mp_context=get_context("spawn"),
@@ -117,7 +126,7 @@ class SimulationWorkers:
                 yield judges
             finally:
                 self._stop()
-            if judges is not None and not judges.is_lost:
+            if self._ahead and judges is not None and not judges.is_lost:
                 self._follow_ahead(question, judges.lanes)
         finally:
             self._turn.release()
@@ -336,6 +345,9 @@ def _begin(store: StoreConfig, room: int, over: "Synchronized[int]") -> None:
     """What a process does first."""
     global _worker
     os.nice(_NICE)
+    # Thousands of frames are held and let go, none of them in a circle.
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER)
     # Whoever began it ends it: a key that is pressed in a terminal reaches all processes of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="end with parent", daemon=True).start()

@@ -13,6 +13,7 @@ from pipeline.core.measures import Bucket
 from pipeline.core.observations import ObservedFrame, snapped
 from pipeline.core.rules import (
     NOTHING,
+    CountsTracks,
     HearsOfTracks,
     Observation,
     TrackAnswer,
@@ -278,6 +279,17 @@ class Judge:
     def shown(self) -> Mapping[str, ShownTracks]:
         """What each task was shown of the last picture."""
         return self._shown
+
+    def counted(self, task: str) -> Mapping[str, Mapping[int, int | None]]:
+        """By rule of a task: what it has counted of the last picture, as `CountsTracks` tells."""
+        judge, shown = self._tasks.get(task), self._shown.get(task)
+        if judge is None or shown is None:
+            return {}
+        return {
+            name: rule.counted(shown.tracks)
+            for name, rule in judge.rules.items()
+            if isinstance(rule, CountsTracks)
+        }
 
     def observed(self) -> ObservedFrame | None:
         """The last result as it was judged, with the tracks of its boxes."""

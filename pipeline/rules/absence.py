@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pipeline.core.config import Duration
 from pipeline.core.tasks import Count, Detect, Task
 from pipeline.core.tasks import Point as PointTask
-from pipeline.rules.base import References, TaskTypes
+from pipeline.rules.base import OnBoxes, References, TaskTypes
 from pipeline.rules.measures import Column, ManualCount, ManualNumber, Measure, SummaryTable
 from pipeline.rules.staff import StaffConfig, StaffLeftOut, Treatment
 
@@ -51,6 +51,7 @@ class AbsenceConfig(StaffLeftOut):
         ),
     )
 
+    on_boxes: ClassVar[OnBoxes] = OnBoxes(counted="is in the zone, so that it is not empty")
     accepts: ClassVar[TaskTypes] = (Detect, PointTask, Count)
     treatment: ClassVar[Treatment] = "wanted"
     measures: ClassVar[tuple[Measure, ...]] = (

@@ -44,6 +44,18 @@ class Passage:
     """What is written beside who crossed, by a rule that picks some; None where it counts all."""
 
 
+@dataclass(frozen=True, slots=True)
+class OnBoxes:
+    """What boxes of its task look like on a live picture, in words; empty for what it never makes
+    of one. A rule without either is not about boxes.
+    """
+
+    counted: str = ""
+    """Which are in its number. Its rule at work tells their ids, by `CountsTracks`."""
+    alarm: str = ""
+    """Which of its happenings are about."""
+
+
 class RuleBase(Config):
     """The fields that every rule has."""
 
@@ -90,6 +102,8 @@ class RuleBase(Config):
         ),
     )
 
+    on_boxes: ClassVar[OnBoxes]
+    """What boxes look like because of it."""
     accepts: ClassVar[TaskTypes] = ()
     """The kinds of task whose answers the rule can judge."""
     measures: ClassVar[tuple[Measure, ...]] = ()

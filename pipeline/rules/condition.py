@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from pipeline.core.config import Duration
 from pipeline.core.tasks import Ask, Task
-from pipeline.rules.base import RuleBase, TaskTypes
+from pipeline.rules.base import OnBoxes, RuleBase, TaskTypes
 from pipeline.rules.words import Words, plain
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class ConditionConfig(RuleBase):
         default=timedelta(0), description="Other answers that last less than this do not end it."
     )
 
+    on_boxes: ClassVar[OnBoxes] = OnBoxes()
     accepts: ClassVar[TaskTypes] = (Ask,)
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pipeline.core.tasks import Ask, Count, Detect, Point, Task
-from pipeline.rules.base import TaskTypes
+from pipeline.rules.base import OnBoxes, TaskTypes
 from pipeline.rules.limits import LimitFields
 
 if TYPE_CHECKING:
@@ -16,6 +16,10 @@ class CountConfig(LimitFields):
 
     type: Literal["count"] = "count"
 
+    on_boxes: ClassVar[OnBoxes] = OnBoxes(
+        counted="is followed anywhere in the picture",
+        alarm="the same while there are too many or too few",
+    )
     accepts: ClassVar[TaskTypes] = (Count, Detect, Point, Ask)
 
     def problem_with(self, task: Task) -> str | None:

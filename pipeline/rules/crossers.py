@@ -128,6 +128,13 @@ class Crossers:
                     del memory.walkers[id_]
         return crossed
 
+    def crossed(self) -> dict[int, int]:
+        """The ids of all who have crossed and are not forgotten, with the last direction."""
+        walkers = self.memory.walkers
+        return {
+            id_: one.crossed_to for id_, one in walkers.items() if one.crossed_to and not one.other
+        }
+
     def finish(self, at: float) -> list[Crossed]:
         """Those who were likely beyond the line at the end."""
         crossed: list[Crossed] = []

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from pipeline.core.tasks import Detect
-from pipeline.rules.base import References, TaskTypes
+from pipeline.rules.base import OnBoxes, References, TaskTypes
 from pipeline.rules.limits import MoreThanFields
 from pipeline.rules.measures import Column, ManualCount, ManualNumber, Measure, SummaryTable
 from pipeline.rules.staff import StaffLeftOut
@@ -39,6 +39,10 @@ class CrowdingConfig(MoreThanFields, StaffLeftOut):
         ),
     )
 
+    on_boxes: ClassVar[OnBoxes] = OnBoxes(
+        counted="is in the largest group of two or more",
+        alarm="is in the largest group while it is too large",
+    )
     accepts: ClassVar[TaskTypes] = (Detect,)
     measures: ClassVar[tuple[Measure, ...]] = (
         Measure("mean", "mean", "people", _MEAN),

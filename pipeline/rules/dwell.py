@@ -9,7 +9,7 @@ from pydantic import Field
 from pipeline.core.config import Duration
 from pipeline.core.store import JUDGED_LAST
 from pipeline.core.tasks import Detect
-from pipeline.rules.base import References, TaskTypes
+from pipeline.rules.base import OnBoxes, References, TaskTypes
 from pipeline.rules.measures import Column, Measure, SummaryTable
 from pipeline.rules.staff import StaffFields
 
@@ -45,6 +45,10 @@ class DwellConfig(StaffFields):
         ),
     )
 
+    on_boxes: ClassVar[OnBoxes] = OnBoxes(
+        counted="is in the zone, from entering to leaving",
+        alarm="has been in the zone for `longer_than`, until it leaves",
+    )
     accepts: ClassVar[TaskTypes] = (Detect,)
     measures: ClassVar[tuple[Measure, ...]] = (
         Measure("entered", "sum", "visits"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from pipeline.core.tasks import Detect
-from pipeline.rules.base import References, RuleBase, TaskTypes
+from pipeline.rules.base import OnBoxes, References, RuleBase, TaskTypes
 from pipeline.rules.measures import Column, Measure, SummaryTable
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class HeatMapConfig(RuleBase):
         description="Cells across the picture; there are as many down as make them square.",
     )
 
+    on_boxes: ClassVar[OnBoxes] = OnBoxes(counted="has the feet where time is added")
     accepts: ClassVar[TaskTypes] = (Detect,)
     measures: ClassVar[tuple[Measure, ...]] = (Measure("person_s", "sum", "seconds", _TOTAL),)
     table: ClassVar[SummaryTable | None] = SummaryTable("heat_map", "heat maps", (_TOTAL, _USED))

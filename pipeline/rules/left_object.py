@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from pipeline.core.config import Duration
+from pipeline.rules.base import OnBoxes
 from pipeline.rules.measures import Column, Measure, SummaryTable
 from pipeline.rules.unattended import ThingFields
 
@@ -28,6 +29,9 @@ class LeftObjectConfig(ThingFields):
         description="An event starts when it has stood for this long with nobody near.",
     )
 
+    on_boxes: ClassVar[OnBoxes] = OnBoxes(
+        counted="was left", alarm="was left and was reported, until it is taken"
+    )
     measures: ClassVar[tuple[Measure, ...]] = (
         Measure("left", "sum", "things", _LEFT),
         Measure("mean", "mean", "things"),

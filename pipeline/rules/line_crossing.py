@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pipeline.core.config import Config, Duration, all_left_out
 from pipeline.core.tasks import Detect
-from pipeline.rules.base import Passage, References, TaskTypes
+from pipeline.rules.base import OnBoxes, Passage, References, TaskTypes
 from pipeline.rules.measures import Column, ManualCount, ManualNumber, Measure, SummaryTable
 from pipeline.rules.staff import StaffFields
 
@@ -91,6 +91,7 @@ class LineCrossingConfig(StaffFields):
         ),
     )
 
+    on_boxes: ClassVar[OnBoxes] = OnBoxes(counted="has crossed the line, as long as it is followed")
     accepts: ClassVar[TaskTypes] = (Detect,)
     measures: ClassVar[tuple[Measure, ...]] = (
         Measure("entered", "sum", "crossings", _IN),

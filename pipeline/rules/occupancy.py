@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pipeline.core.tasks import Count, Detect, Task
 from pipeline.core.tasks import Point as PointTask
-from pipeline.rules.base import References, TaskTypes
+from pipeline.rules.base import OnBoxes, References, TaskTypes
 from pipeline.rules.limits import MEAN, LimitFields
 from pipeline.rules.measures import ManualCount, ManualNumber
 from pipeline.rules.staff import StaffLeftOut
@@ -27,6 +27,9 @@ class OccupancyConfig(LimitFields, StaffLeftOut):
         description="The name of one of the camera's zones; the whole picture when left out.",
     )
 
+    on_boxes: ClassVar[OnBoxes] = OnBoxes(
+        counted="is in the zone", alarm="is in the zone while there are too many or too few"
+    )
     accepts: ClassVar[TaskTypes] = (Detect, PointTask, Count)
     manual: ClassVar[ManualCount | None] = ManualCount(
         "zones", "zone", (ManualNumber(MEAN, ("mean_occupancy",)),)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pipeline.core.config import Duration
 from pipeline.core.tasks import Detect
-from pipeline.rules.base import References, RuleBase, TaskTypes
+from pipeline.rules.base import OnBoxes, References, RuleBase, TaskTypes
 from pipeline.rules.measures import Column, Measure, SummaryTable
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ class ParkingConfig(RuleBase):
         ),
     )
 
+    on_boxes: ClassVar[OnBoxes] = OnBoxes(
+        counted="is parked", alarm="is parked and was reported, until it leaves"
+    )
     accepts: ClassVar[TaskTypes] = (Detect,)
     measures: ClassVar[tuple[Measure, ...]] = (
         Measure("parked", "sum", "things", _PARKED),

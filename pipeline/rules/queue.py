@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from pipeline.core.config import Duration
 from pipeline.core.tasks import Detect
-from pipeline.rules.base import References, TaskTypes
+from pipeline.rules.base import OnBoxes, References, TaskTypes
 from pipeline.rules.measures import Column, ManualCount, ManualNumber, Measure, SummaryTable
 from pipeline.rules.staff import StaffLeftOut
 
@@ -77,6 +77,10 @@ class QueueRuleConfig(StaffLeftOut):
         ),
     )
 
+    on_boxes: ClassVar[OnBoxes] = OnBoxes(
+        counted="waits; or has waited and is being served",
+        alarm="has waited for `longer_than`; or waits while the queue is too long",
+    )
     accepts: ClassVar[TaskTypes] = (Detect,)
     measures: ClassVar[tuple[Measure, ...]] = (
         Measure("mean", "mean", "people", _MEAN),

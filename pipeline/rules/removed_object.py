@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from pipeline.core.config import Duration
+from pipeline.rules.base import OnBoxes
 from pipeline.rules.measures import Column, Measure, SummaryTable
 from pipeline.rules.unattended import ThingFields
 
@@ -26,6 +27,10 @@ class RemovedObjectConfig(ThingFields):
         description="What has stood for less than this was only passing by.",
     )
 
+    on_boxes: ClassVar[OnBoxes] = OnBoxes(
+        counted="has stood for `stood`, so that it would be missed",
+        alarm="has gone from its place, for ten seconds where it is still seen",
+    )
     measures: ClassVar[tuple[Measure, ...]] = (Measure("removed", "sum", "things", _REMOVED),)
     table: ClassVar[SummaryTable | None] = SummaryTable(
         "removed_objects", "removed objects", (_REMOVED,)

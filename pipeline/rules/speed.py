@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.tasks import Detect
-from pipeline.rules.base import References, RuleBase, TaskTypes
+from pipeline.rules.base import OnBoxes, References, RuleBase, TaskTypes
 from pipeline.rules.ground import Ground
 from pipeline.rules.measures import Column, Measure, SummaryTable
 
@@ -67,6 +67,10 @@ class SpeedConfig(RuleBase):
         ),
     )
 
+    on_boxes: ClassVar[OnBoxes] = OnBoxes(
+        counted="is in the zone and was seen there often enough for a speed",
+        alarm="is too fast, until it leaves the zone",
+    )
     accepts: ClassVar[TaskTypes] = (Detect,)
     measures: ClassVar[tuple[Measure, ...]] = (
         Measure("passed", "sum", "things", _PASSED),

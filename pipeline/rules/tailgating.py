@@ -7,7 +7,7 @@ from pydantic import Field
 
 from pipeline.core.config import Duration
 from pipeline.core.tasks import Detect
-from pipeline.rules.base import Passage, References, TaskTypes
+from pipeline.rules.base import OnBoxes, Passage, References, TaskTypes
 from pipeline.rules.measures import Column, Measure, SummaryTable
 from pipeline.rules.staff import StaffLeftOut, Treatment
 
@@ -58,6 +58,10 @@ class TailgatingConfig(StaffLeftOut):
         ),
     )
 
+    on_boxes: ClassVar[OnBoxes] = OnBoxes(
+        counted="has gone over the line, last in a direction that is watched",
+        alarm="has followed somebody too soon, for ten seconds",
+    )
     accepts: ClassVar[TaskTypes] = (Detect,)
     treatment: ClassVar[Treatment] = "unreported"
     measures: ClassVar[tuple[Measure, ...]] = (

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.core.tasks import Detect
-from pipeline.rules.base import Passage, References, TaskTypes
+from pipeline.rules.base import OnBoxes, Passage, References, TaskTypes
 from pipeline.rules.measures import Column, ManualCount, ManualNumber, Measure, SummaryTable
 from pipeline.rules.staff import StaffLeftOut, Treatment
 
@@ -53,6 +53,9 @@ class WrongWayConfig(StaffLeftOut):
         description="How far past the line a person must get, as for `line_crossing`.",
     )
 
+    on_boxes: ClassVar[OnBoxes] = OnBoxes(
+        counted="has gone one way or the other", alarm="has gone the wrong way, for ten seconds"
+    )
     accepts: ClassVar[TaskTypes] = (Detect,)
     treatment: ClassVar[Treatment] = "unreported"
     measures: ClassVar[tuple[Measure, ...]] = (

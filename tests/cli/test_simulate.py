@@ -39,6 +39,7 @@ def test_a_clip_is_simulated_as_it_was_and_with_a_line_moved(tmp_path: Path) -> 
     place = f"cameras.plaza.lines.{line}={json.dumps(moved)}"
     code, out, _ = moonwatch("simulate", file, "--set", place)
     assert code == 0
+    assert moonwatch("simulate", file, "--set", place, "--processes", "2") == (0, out, "")
     assert "stored" in out
     assert "the only hour plaza, " in out
     assert " plaza, stays: " in out

@@ -1,11 +1,13 @@
 """Nobody where somebody should be: an empty till, a desk that is left, a machine alone."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from pipeline.core.events import Event, JsonValue, Subject, event_id, timestamp
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Ending, Observation, Verdict
+from pipeline.core.tracks import Track
 from pipeline.rules.absence import AbsenceConfig
 from pipeline.rules.at_work.headcount import HeadCount
 from pipeline.rules.at_work.limits import Reading
@@ -61,6 +63,10 @@ class Absence:
         withheld = int(self._holding.is_veiled and not was_veiled)
         events = tuple(self._event(seen.at, change, seen) for change in changes)
         return Verdict(events, self._minutes.closed(seen.at), withheld)
+
+    def counted(self, tracks: Sequence[Track]) -> Mapping[int, int | None]:
+        """Who is there; an absence is about none of them."""
+        return dict.fromkeys(self._heads.inside(self._memory))
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """End an open happening and write the last minute."""

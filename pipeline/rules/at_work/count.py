@@ -1,6 +1,7 @@
 """Compares the number that a count task answers with a limit."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -8,6 +9,7 @@ from pipeline.core.answers import Answer, Boxes, Number, Points, Text, count_of
 from pipeline.core.events import JsonValue
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Ending, Observation, Verdict
+from pipeline.core.tracks import Track
 from pipeline.rules.at_work.limits import Limit, LimitMemory, Reading
 from pipeline.rules.context import RuleContext
 from pipeline.rules.count import CountConfig
@@ -29,6 +31,10 @@ class CountRule:
     def judge(self, seen: Observation) -> Verdict:
         """Judge one more answer."""
         return self._limit.judge(seen, _reading(seen.answer))
+
+    def counted(self, tracks: Sequence[Track]) -> Mapping[int, int | None]:
+        """All that is followed, as the whole picture counts."""
+        return {track.id: track.id for track in tracks}
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """End an open happening and write the last minute."""

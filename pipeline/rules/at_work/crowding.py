@@ -1,7 +1,7 @@
 """Too many who stand close together: the largest group, by distances in body heights."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import ClassVar
@@ -11,6 +11,7 @@ from pipeline.core.events import JsonValue
 from pipeline.core.geometry import Box
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Ending, Observation, Verdict
+from pipeline.core.tracks import Track
 from pipeline.rules.at_work.limits import Limit, LimitMemory, Reading
 from pipeline.rules.context import RuleContext
 from pipeline.rules.crowding import CrowdingConfig
@@ -40,6 +41,8 @@ class Crowding:
         self._limit = Limit(config, context, config.type, config.zone)
         self._presence = ZonePresence(context, context.zone(config.zone))
         self._memory = _CrowdingState(self._limit.memory, self._presence.memory)
+        self._members: list[int] = []
+        """Of the largest group in the last look."""
 
     def judge(self, seen: Observation) -> Verdict:
         """Judge one more frame."""
@@ -48,9 +51,13 @@ class Crowding:
             memory = self._memory
             for new, old in self._presence.see(seen).items():
                 memory.close = [_renamed(pair, old, new) for pair in memory.close]
-            members = self._largest(self._presence.inside())
+            self._members = members = self._largest(self._presence.inside())
             reading = Reading(len(members), seen.answer.saturated, box=self._box(members))
         return self._limit.judge(seen, reading)
+
+    def counted(self, tracks: Sequence[Track]) -> Mapping[int, int | None]:
+        """The members of the largest group; one alone is none."""
+        return {id_: id_ for id_ in self._members} if len(self._members) > 1 else {}
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """End an open happening and write the last minute."""

@@ -1,6 +1,6 @@
 """How long each visitor stays in a zone: one happening per visit, from entering to leaving."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -9,6 +9,7 @@ from pipeline.core.events import Event, JsonValue, Subject, event_id, timestamp
 from pipeline.core.geometry import Box
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import NOTHING, Ending, Observation, TrackAnswer, Verdict
+from pipeline.core.tracks import Track
 from pipeline.rules.at_work.staffing import Staff, StaffMemory
 from pipeline.rules.context import RuleContext
 from pipeline.rules.dwell import DwellConfig
@@ -94,6 +95,15 @@ class Dwell:
             for deed in self._staff.hear(at, told):
                 self._minutes.count(deed.at, **{deed.name: 1})
         return self._verdict(at, [], (), 0)
+
+    def counted(self, tracks: Sequence[Track]) -> Mapping[int, int | None]:
+        """Whose visit goes on; without staff."""
+        staff = self._staff
+        return {
+            id_: visit.track
+            for id_, visit in self._memory.visits.items()
+            if staff is None or not staff.is_staff(id_)
+        }
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """End every visit at the time its visitor was last seen."""

@@ -31,6 +31,10 @@ class HeadCount:
         self._last = Reading(0)
         """What was read last of what holds no news of earlier looks: mostly it is so again."""
 
+    def inside(self, memory: HeadCountMemory) -> list[int]:
+        """The ids of who was counted in the last look; nobody's where detections are counted."""
+        return self.presence.inside() if memory.tracked else []
+
     def read(self, seen: Observation, memory: HeadCountMemory) -> Reading | None:
         """How many there are in this frame; None where the answer does not tell."""
         answer = seen.answer

@@ -1,12 +1,15 @@
 """Where people stand and walk: the time that feet spent in each cell of a grid."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from pipeline.core.answers import Boxes
 from pipeline.core.events import JsonValue
+from pipeline.core.geometry import Point
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Ending, Observation, Verdict
+from pipeline.core.tracks import Step, Track
 from pipeline.rules.context import RuleContext
 from pipeline.rules.heat_map import CELL, HeatMapConfig, cell_name
 from pipeline.rules.memory import dump, load
@@ -51,11 +54,20 @@ class HeatMap:
             for track in seen.tracks:
                 before_at: float | None = None
                 for step in track.steps:
-                    feet = step.anchor if step.feet is None else step.feet.place
+                    feet = _feet(step)
                     stood_s = pause_s if before_at is None else step.at - before_at
                     before_at = step.at
                     self._add(step.at, feet, min(max(stood_s, 0.0), self._reach_s))
         return Verdict((), self._minutes.closed(seen.at))
+
+    def counted(self, tracks: Sequence[Track]) -> Mapping[int, int | None]:
+        """Whose feet are where time is added; nothing goes on that could be about them."""
+        ground = self._ground
+        return {
+            track.id: None
+            for track in tracks
+            if ground is None or ground.contains(_feet(track.steps[-1]))
+        }
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """Write the last minute."""
@@ -85,3 +97,7 @@ class HeatMap:
         row = min(max(int(feet[1] * self._rows), 0), self._rows - 1)
         name = cell_name(self._columns, self._rows, column, row)
         self._minutes.count(at, person_s=seconds, **{name: seconds})
+
+
+def _feet(step: Step) -> Point:
+    return step.anchor if step.feet is None else step.feet.place

@@ -1,11 +1,12 @@
 """Things that stay although nobody is with them: bags, boxes, bicycles."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.core.answers import Boxes
 from pipeline.core.events import Event, JsonValue, Phase, Subject, event_id, timestamp
 from pipeline.core.rules import Ending, Observation, Verdict
+from pipeline.core.tracks import Track
 from pipeline.rules.at_work.amounts import Amount, amount_of
 from pipeline.rules.at_work.things import Things, ThingsMemory
 from pipeline.rules.context import RuleContext
@@ -49,6 +50,10 @@ class LeftObject(Things[LeftObjectConfig, _LeftState]):
             events = [*self._end(left, seen.at, "unknown", seen)]
             self._minutes.sample(seen.at, None)
         return Verdict(tuple(events), self._minutes.closed(seen.at), self._moments.take_withheld())
+
+    def counted(self, tracks: Sequence[Track]) -> Mapping[int, int | None]:
+        """What was left."""
+        return {one.track: one.first for one in self._stands.memory.stands if one.counted}
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """End what is left at the time it was last seen, and write the last minute."""

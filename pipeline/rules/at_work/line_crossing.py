@@ -1,6 +1,6 @@
 """Counts crossings of a directed line, in and out, at low frame rates and with changing ids."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -8,6 +8,7 @@ from pipeline.core.answers import Boxes
 from pipeline.core.events import Event, JsonValue, Subject, event_id
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import NOTHING, Ending, Observation, TrackAnswer, Verdict
+from pipeline.core.tracks import Track
 from pipeline.rules.at_work.staffing import Staff, StaffMemory
 from pipeline.rules.context import RuleContext
 from pipeline.rules.crossers import Crossed, Crossers, CrossersMemory
@@ -70,6 +71,13 @@ class LineCrossing:
             for deed in self._staff.hear(at, told):
                 self._minutes.count(deed.at, **{deed.name: 1})
         return self._verdict(at, [], ())
+
+    def counted(self, tracks: Sequence[Track]) -> Mapping[int, int | None]:
+        """Who has crossed, as long as he is followed; without staff."""
+        staff = self._staff
+        return {
+            id_: id_ for id_ in self._crossers.crossed() if staff is None or not staff.is_staff(id_)
+        }
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """Count who was likely beyond the line at the end, and write the last minute."""

@@ -2,12 +2,14 @@
 too few for too long.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from pipeline.core.events import JsonValue
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Ending, Observation, Verdict
+from pipeline.core.tracks import Track
 from pipeline.rules.at_work.headcount import HeadCount
 from pipeline.rules.at_work.limits import Limit, LimitMemory
 from pipeline.rules.context import RuleContext
@@ -36,6 +38,10 @@ class Occupancy:
     def judge(self, seen: Observation) -> Verdict:
         """Judge one more frame."""
         return self._limit.judge(seen, self._heads.read(seen, self._memory))
+
+    def counted(self, tracks: Sequence[Track]) -> Mapping[int, int | None]:
+        """Who is there."""
+        return {id_: id_ for id_ in self._heads.inside(self._memory)}
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """End an open happening and write the last minute."""

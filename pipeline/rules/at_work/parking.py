@@ -1,6 +1,6 @@
 """Things that stand still in a zone for longer than they may: cars, trolleys, pallets."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
@@ -10,6 +10,7 @@ from pipeline.core.events import Event, JsonValue, Subject, event_id, timestamp
 from pipeline.core.geometry import bottom_centre
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Ending, Observation, Verdict
+from pipeline.core.tracks import Track
 from pipeline.rules.at_work.moments import Moments, MomentsMemory
 from pipeline.rules.context import RuleContext
 from pipeline.rules.holding import HoldingTerms, Reason
@@ -58,6 +59,10 @@ class Parking:
         parked = sum(stand.counted for stand in self._stands.memory.stands)
         self._minutes.sample(seen.at, parked if known else None)
         return Verdict(tuple(events), self._minutes.closed(seen.at), self._moments.take_withheld())
+
+    def counted(self, tracks: Sequence[Track]) -> Mapping[int, int | None]:
+        """What is parked."""
+        return {one.track: one.first for one in self._stands.memory.stands if one.counted}
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """End what is parked at the time it was last seen, and write the last minute."""

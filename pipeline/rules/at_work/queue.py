@@ -1,6 +1,6 @@
 """A queue: how long it is, how long people wait until they are served, and who gives up."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -9,6 +9,7 @@ from pipeline.core.events import Event, JsonValue, Phase, Subject, event_id, tim
 from pipeline.core.geometry import Box
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Ending, Observation, Verdict
+from pipeline.core.tracks import Track
 from pipeline.rules.context import RuleContext
 from pipeline.rules.holding import (
     LEAST_UNKNOWN_S,
@@ -92,6 +93,8 @@ class QueueRule:
         self._minutes = Minutes(context, config.measures)
         self._queue = ZonePresence(context, context.zone(config.zone), terms.gap_s)
         self._till = ZonePresence(context, context.zone(config.served), terms.gap_s)
+        self._served: set[int] = set()
+        """The present ids of who waited and stands where one is served."""
         self._memory = _QueueState(
             self._minutes.memory, self._holding.memory, self._queue.memory, self._till.memory
         )
@@ -104,6 +107,7 @@ class QueueRule:
         if seen.run != memory.run:  # track ids start over with each run
             memory.run, memory.known_at = seen.run, None
             events += self._end_all(seen.at, "unknown")
+            self._served.clear()
         if known:
             blind_s = max(self._terms.gap_s, UNKNOWN_SAMPLES * self._context.every_s)
             blind_s = max(blind_s, LEAST_UNKNOWN_S)
@@ -126,6 +130,11 @@ class QueueRule:
         withheld = max(0, sum(one.veiled for one in memory.waiting.values()) - veiled)
         withheld += int(self._holding.is_veiled and not was_veiled)
         return Verdict(tuple(events), self._minutes.closed(seen.at), withheld)
+
+    def counted(self, tracks: Sequence[Track]) -> Mapping[int, int | None]:
+        """Who waits; and who waited and is being served, whom a long queue concerns no more."""
+        waiting = {id_: one.track for id_, one in self._memory.waiting.items()}
+        return {**dict.fromkeys(self._served), **waiting}
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """Nobody knows how those who are still waiting fare: they are censored."""
@@ -158,7 +167,10 @@ class QueueRule:
     def _admit(self, seen: Observation) -> Iterator[Event]:
         """Follow those who wait, and serve those who have reached the other zone."""
         waiting = self._memory.waiting
-        self._till.see(seen)
+        for new, old in self._till.see(seen).items():
+            if old in self._served:
+                self._served.add(new)
+        self._served.intersection_update(self._till.inside())
         for new, old in self._queue.see(seen).items():
             if old in waiting:
                 waiting[new] = waiting.pop(old)
@@ -293,6 +305,7 @@ class QueueRule:
         memory.withheld += one.veiled and not (one.told or one.silenced)
         counts: dict[str, float] = {outcome: 1}
         if outcome == "served":
+            self._served.add(id_)
             counts |= {"wait_s": round(wait_s, 3), wait_measure(wait_s): 1}
         elif outcome == "abandoned":
             counts["abandoned_s"] = round(wait_s, 3)

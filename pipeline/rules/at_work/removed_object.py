@@ -1,11 +1,12 @@
 """Things that stood at their place and go: goods, pictures, fire extinguishers."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from pipeline.core.answers import Boxes
 from pipeline.core.events import Event, JsonValue, Subject, event_id, timestamp
 from pipeline.core.rules import Ending, Observation, Verdict
+from pipeline.core.tracks import Track
 from pipeline.rules.at_work.amounts import Amount, amount_of
 from pipeline.rules.at_work.things import Things, ThingsMemory
 from pipeline.rules.context import RuleContext
@@ -40,6 +41,14 @@ class RemovedObject(Things[RemovedObjectConfig, ThingsMemory]):
         else:
             self._stands.unseen(seen.at, self._unknown_s)
         return Verdict(tuple(events), self._minutes.closed(seen.at), self._moments.take_withheld())
+
+    def counted(self, tracks: Sequence[Track]) -> Mapping[int, int | None]:
+        """What stands there for so long that it would be missed."""
+        return {
+            one.track: one.first
+            for one in self._stands.memory.stands
+            if one.lasted_s >= self._stood_s and self._is_inside(one)
+        }
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """Write the last minute; what is there at the end was not removed."""

@@ -1,7 +1,7 @@
 """How fast things go through a zone whose lengths were measured, in km/h with its uncertainty."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -108,6 +108,14 @@ class Speed:
             for id_ in gone:
                 events += self._end(id_, seen.at, "unknown", seen)
         return Verdict(tuple(events), self._minutes.closed(seen.at), self._moments.take_withheld())
+
+    def counted(self, tracks: Sequence[Track]) -> Mapping[int, int | None]:
+        """What is in the zone and was seen there often enough for a speed."""
+        return {
+            id_: passage.track
+            for id_, passage in self._memory.passages.items()
+            if len(passage.looks) >= LEAST_LOOKS
+        }
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """End every passage, and write the last minute."""

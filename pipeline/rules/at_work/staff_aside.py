@@ -1,12 +1,20 @@
 """Leaves staff out of a rule, in one place for all rules that know nothing of staff."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.core.answers import Boxes
 from pipeline.core.events import Event, JsonValue
 from pipeline.core.measures import Bucket
-from pipeline.core.rules import NOTHING, Ending, Observation, Rule, TrackAnswer, Verdict
+from pipeline.core.rules import (
+    NOTHING,
+    CountsTracks,
+    Ending,
+    Observation,
+    Rule,
+    TrackAnswer,
+    Verdict,
+)
 from pipeline.core.tracks import Track
 from pipeline.rules.at_work.staffing import STAFF, Staff, StaffMemory
 from pipeline.rules.base import References
@@ -61,6 +69,14 @@ class StaffAside:
             pass
         return self._verdict(at, NOTHING)
 
+    def counted(self, tracks: Sequence[Track]) -> Mapping[int, int | None]:
+        """As the rule says; it knows only of those who are its business."""
+        if not isinstance(self._rule, CountsTracks):
+            return {}
+        out = self._not_its_business(tracks, max((one.steps[-1].at for one in tracks), default=0.0))
+        found = self._rule.counted([one for one in tracks if one.id not in out])
+        return {id_: named for id_, named in found.items() if id_ not in out}
+
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """Finish the rule; events that wait go out."""
         verdict = self._rule.finish(at, why)
@@ -100,13 +116,9 @@ class StaffAside:
 
     def _shown(self, seen: Observation) -> Observation:
         """Those who are none of the rule's business are of another kind to it."""
-        staff = self._staff
-        if self._treatment == "unreported" or not seen.tracks:
+        if not seen.tracks:
             return seen
-        if self._treatment == "wanted":
-            out = {one.id for one in seen.tracks if not staff.may_be(one.id, seen.at)}
-        else:
-            out = {one.id for one in seen.tracks if staff.is_staff(one.id)}
+        out = self._not_its_business(seen.tracks, seen.at)
         if not out:
             return seen
         return replace(
@@ -115,6 +127,15 @@ class StaffAside:
             others=(*seen.others, *(one for one in seen.tracks if one.id in out)),
             tracked=True,
         )
+
+    def _not_its_business(self, tracks: Sequence[Track], at: float) -> set[int]:
+        """The ids of those who are not counted."""
+        staff = self._staff
+        if self._treatment == "unreported":
+            return set()
+        if self._treatment == "wanted":
+            return {one.id for one in tracks if not staff.may_be(one.id, at)}
+        return {one.id for one in tracks if staff.is_staff(one.id)}
 
     def _verdict(self, at: float, verdict: Verdict) -> Verdict:
         staff = self._staff

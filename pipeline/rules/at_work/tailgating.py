@@ -1,6 +1,6 @@
 """Two who go through one after the other where each should go alone, such as at a badge door."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -8,6 +8,7 @@ from pipeline.core.answers import Boxes
 from pipeline.core.events import Event, JsonValue, Subject, event_id
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Ending, Observation, Verdict
+from pipeline.core.tracks import Track
 from pipeline.rules.at_work.moments import Moments, MomentsMemory
 from pipeline.rules.context import RuleContext
 from pipeline.rules.crossers import Crossed, Crossers, CrossersMemory
@@ -46,6 +47,7 @@ class Tailgating:
 
     def __init__(self, config: TailgatingConfig, context: RuleContext) -> None:
         self._config = config
+        self._directions = {"in": (1,), "out": (-1,), "both": (1, -1)}[config.direction]
         self._context = context
         line = context.line(config.line)
         self._crossers = Crossers(line, context, config.margin, door=config.door)
@@ -65,6 +67,11 @@ class Tailgating:
         events = self._events(seen, self._crossers.see(seen))
         withheld = self._moments.take_withheld()
         return Verdict(tuple(events), self._minutes.closed(seen.at), withheld)
+
+    def counted(self, tracks: Sequence[Track]) -> Mapping[int, int | None]:
+        """Who went last in a direction that is watched."""
+        wanted = self._directions
+        return {id_: id_ for id_, to in self._crossers.crossed().items() if to in wanted}
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """Judge who was likely beyond the line at the end, and write the last minute."""
@@ -107,9 +114,8 @@ class Tailgating:
     def _events(self, seen: Observation, crossings: Sequence[Crossed]) -> list[Event]:
         events: list[Event] = []
         passages = self._memory.passages
-        wanted = {"in": (1,), "out": (-1,), "both": (1, -1)}[self._config.direction]
         for crossed in crossings:
-            if crossed.direction not in wanted:
+            if crossed.direction not in self._directions:
                 continue
             self._minutes.count(crossed.at, passed=1)
             passages.append(_Passer(crossed))

@@ -1,7 +1,7 @@
 """Who goes against the direction: the wrong way over a line, or against an arrow in a zone."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -115,6 +115,12 @@ class WrongWay:
             events += self._report(seen, self._follow(self._presence, seen))
         withheld = max(0, self._moments.memory.withheld - withheld)
         return Verdict(tuple(events), self._minutes.closed(seen.at), withheld)
+
+    def counted(self, tracks: Sequence[Track]) -> Mapping[int, int | None]:
+        """Who went one way or the other."""
+        if self._crossers is not None:
+            return {id_: id_ for id_ in self._crossers.crossed()}
+        return {id_: id_ for id_, goer in self._memory.goers.items() if goer.way}
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """Judge who was likely beyond the line at the end, and write the last minute."""
