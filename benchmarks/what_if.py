@@ -1,7 +1,7 @@
 """How long the editor's what-if takes for a whole day, asked of the running application.
 
 Usage: python -m benchmarks.web --what-if [--hours 24] [--looks 4] [--keep FOLDER] [--json FILE]
-    [--in-turns]
+    [--crowded | --door | --in-turns]
 
 The day: what the bundled detector finds in 32 s of the bundled recording (5 to 6 persons at a
 time), once a minute from 8 to 20, or all day again and again without a pause (`--crowded`), judged
@@ -9,6 +9,12 @@ and written by a real processor into a SQLite store. Between two looks of the re
 half a second apart, boxes are put in the middle. Then the application runs in a process of its
 own, and is asked what a moved line and another limit would have counted. What is told
 is when the first hour came and when all were there, with the processor time of the application.
+
+With `--door` it is the invented day of a shop's door of `benchmarks.simulate`, with 1.5 persons
+from 8 to 20.
+
+What is asked at once after the editor was opened has everything to be followed first. Then it is
+waited until the application has followed ahead what the next edit needs.
 
 With `--in-turns` no application is asked: each edit is judged with nothing held of those before,
 and with what trackers showed held, in turns in one process. Both answers must be the same.
@@ -28,7 +34,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import yaml
 
+from benchmarks import simulate
 from connectors.queues.memory import MemoryConfig
 from connectors.queues.memory.queue import MemoryShelf
 from pipeline.core.answers import Boxes
@@ -200,6 +208,22 @@ def filled(folder: Path, hours: float, looks: int, *, crowded: bool) -> tuple[Pa
     return file, figures
 
 
+def at_the_door(folder: Path, hours: float) -> tuple[Path, DayFigures]:
+    """The same with the invented day of a shop's door, at two looks a second."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file, known = folder / "door.yaml", folder / "door.json"
+    if not known.exists():
+        file.write_text(simulate.FILE.format(folder=folder, every=500, y=0.6), encoding="utf-8")
+        simulate.recorded(file, folder, hours, 2.0, 1.5)
+        boxes = sum(len(one) for one in simulate.looks(hours, 2.0, 1.5))
+        reader = load(file, []).store.build_reader()
+        size = sum(one.bytes for one in reader.observed())
+        reader.close()
+        figures = DayFigures(round(hours * 7200), boxes, hours, size)
+        known.write_text(json.dumps(asdict(figures)), encoding="utf-8")
+    return file, DayFigures(**json.loads(known.read_text(encoding="utf-8")))
+
+
 class _ByOperator:
     """Everybody is an operator: this is a benchmark, and no application for anybody."""
 
@@ -251,7 +275,8 @@ def measured(file: Path, questions: Mapping[str, Mapping[str, Any]]) -> list[Wha
                 here.send("work")
                 return float(here.recv())
 
-            client.get("/edit/spans", params={"camera": "plaza"})  # as the editor does
+            (camera,) = {one["camera"] for one in questions.values()}
+            client.get("/edit/spans", params={"camera": camera})  # as the editor does
             times: list[WhatIfTimes] = []
             for name, one in questions.items():
                 if name == PREPARED:
@@ -284,9 +309,11 @@ def _asked(
     work, began = work_s(), time.monotonic()
     first: float | None = None
     hours = events = 0
-    with client.stream("POST", "/simulate", json={"camera": "plaza", **asked}) as answer:
+    with client.stream("POST", "/simulate", json=asked) as answer:
         for line in answer.iter_lines():
             row = json.loads(line)
+            if "error" in row:
+                raise RuntimeError(f"{name}: {row['error']}")
             if row["kind"] == "hour":
                 hours += 1
                 events += sum(len(rule["events"]) for rule in row["rules"])
@@ -297,21 +324,31 @@ def _asked(
     return WhatIfTimes(name, first or whole, whole, work_s() - work, hours, events)
 
 
-def questions() -> dict[str, dict[str, Any]]:
+def questions(file: Path) -> dict[str, dict[str, Any]]:
     """What is asked: edits of one line or one rule, as the editor asks them."""
-    rules = _FILE["cameras"]["plaza"]["rules"]
+    ((camera, config),) = yaml.safe_load(file.read_text(encoding="utf-8"))["cameras"].items()
+    ((name, line),) = config["lines"].items()
+    rules = config["rules"]
+    (stay,) = [rule for rule, one in rules.items() if one["type"] == "dwell"]
+    (x, y), to = line["from"], line["to"]
 
-    def moved(x: float) -> dict[str, Any]:
-        line = {**_MIDDLE, "from": [x, 0.1736]}
-        return {"lines": {"middle": line}, "only": ["footfall"]}
+    def moved(by: float) -> dict[str, Any]:
+        # The line of the place goes down, that of the door from side to side.
+        begin = [x - by, y] if x == to[0] else [x, y - by]
+        end = list(to) if x == to[0] else [to[0], to[1] - by]
+        return {"camera": camera, "lines": {name: {"from": begin, "to": end}}, "only": ["footfall"]}
 
-    stay = {**rules["stay"], "longer_than": "8s"}
+    longer = {**rules[stay], "longer_than": "8s" if camera == "plaza" else "3m"}
     return {
-        "nothing edited": {"only": ["footfall"]},
-        "the line moved": moved(0.45),
-        "moved again": moved(0.42),
-        PREPARED: moved(0.4),
-        "another limit of a dwell": {"rules": {**rules, "stay": stay}, "only": ["stay"]},
+        "nothing edited": {"camera": camera, "only": ["footfall"]},
+        "the line moved": moved(0.05),
+        "moved again": moved(0.08),
+        PREPARED: moved(0.1),
+        "another limit of a dwell": {
+            "camera": camera,
+            "rules": {**rules, stay: longer},
+            "only": [stay],
+        },
     }
 
 
@@ -348,6 +385,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--looks", type=int, default=4, choices=(2, 4, 8), help="a second")
     parser.add_argument("--crowded", action="store_true", help="somebody is there at all times")
+    parser.add_argument("--door", action="store_true", help="an invented day of a shop's door")
     parser.add_argument("--in-turns", action="store_true", help="with and without what is held")
     parser.add_argument("--keep", type=Path, help="use the store in this folder again, if there")
     parser.add_argument("--json", type=Path, help="write the figures there as well")
@@ -357,11 +395,14 @@ def run(options: argparse.Namespace) -> None:
     """Fill a store, ask, print."""
     with tempfile.TemporaryDirectory(prefix="moonwatch-what-if-") as temporary:
         folder = options.keep or Path(temporary)
-        file, figures = filled(folder, options.hours, options.looks, crowded=options.crowded)
+        if options.door:
+            file, figures = at_the_door(folder, options.hours)
+        else:
+            file, figures = filled(folder, options.hours, options.looks, crowded=options.crowded)
         if options.in_turns:
             print("\n".join(in_turns(file)))
             return
-        times = measured(file, questions())
+        times = measured(file, questions(file))
     print("\n".join(report(times, figures)))
     if options.json is not None:
         told = {"day": asdict(figures), "times": [asdict(one) for one in times]}

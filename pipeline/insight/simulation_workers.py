@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 _MOST: Final = 4
 """So many processes at most."""
-_NICE: Final = 10
+_NICE: Final = 5
 _COLLECT_AFTER: Final = 50_000
 _IDLE_S: Final = 600.0
 """Processes that nobody asked anything for so long end."""
