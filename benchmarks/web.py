@@ -1,24 +1,30 @@
 """The live wall under load: how old pictures are, what they cost the pipeline, many who watch.
 
 Usage: python -m benchmarks.web [--cameras 16] [--fps 2] [--seconds 20] [--rounds 3]
-    [--watchers 200]
+    [--watchers 200] [--source http|h264] [--width 286] [--only wall|many|first]
        python -m benchmarks.web --what-if [--hours 24] [--looks 4] [--crowded] [--keep FOLDER]
     [--in-turns] [--json FILE]
 
 The second one measures how long the editor's what-if takes for a day; see benchmarks/what_if.py.
 
-All stages and the application are in one process of its own, with cameras that are small web
-servers in another: JPEGs of the bundled recording, `--fps` a second. The engine answers from lists,
-so that no time of a model is in the figures. Who watches is a third process, which reads the
-WebSocket and does not decode.
+All stages and the application are in one process of its own. Its cameras are a small web server in
+another: JPEGs of the bundled recording, 768x576, asked for `--fps` times a second. With `--source
+h264` they are recordings played in real time: ten pictures a second of the bundled one, stretched
+to 1280x720, H.264 with a key frame every two seconds, which are decoded as a camera's stream is and
+sampled `--fps` times a second. Their times are those of the recording, so that nothing is said of
+ages. The engine answers from lists, so that no time of a model is in the figures. Who watches is a
+third process, which reads the WebSocket and does not decode; it asks for pictures as wide as a page
+of 1440x900 with 16 cameras does.
 
 - Age: from the moment of capture to the arrival of the picture at who watches, on the same clock.
 - Cost: processor time of the process with nobody and with one who watches all cameras, in turns of
-  `--seconds`; what sampling and judging themselves spend is that of their threads. The ratio is the
-  median over rounds.
+  `--seconds`; what sampling and judging themselves spend is that of their threads, those that
+  read and decode a camera's pictures with the former. The ratio is the median over rounds.
 - Many: so many who watch one camera; how old their pictures are, and how many each of them lost.
 - First load: what a browser fetches to show the page, compressed as it is sent, by adding up the
-  files; no browser is in it.
+  files; then what Chromium itself has fetched and how long it took.
+- First pictures: from the click on Live until each tile that is on the screen shows a picture, in a
+  new tab each time.
 
 Figures depend on what else the machine does. See web.md.
 """
@@ -37,11 +43,15 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import av
 import yaml
+from av.video.frame import PictureType
+from playwright.sync_api import Page
 from websockets.asyncio.client import connect
 
 from benchmarks import what_if
@@ -53,12 +63,30 @@ from pipeline.runtime.single_process import Run
 from pipeline.web.access.visitor import Visitor
 from pipeline.web.run import WebServer, open_state
 from tests.connectors.sources.servers import http_camera
+from tests.runtime.clips import CLIP
+from tests.web.browser import CHROMIUM, chromium
 from tests.web.live import PlayingCamera
 
-_WIDTH = 480
+_STREAM_WH = (1280, 720)
+_STREAM_FPS = 10
+_STREAM_S = 20
+_KEY_FRAME_S = 2
 _SETTLE_S = 4.0
 _PAGES = Path("pipeline/web/static")
-_PARTS = {"sampling": "camera", "processing": "processing"}
+_TABS = 5
+_SEEN = """() => [...document.querySelectorAll(".tile")].filter((tile) => {
+  const { top, bottom } = tile.getBoundingClientRect();
+  return bottom > 0 && top < innerHeight;
+}).length"""
+_ALL_SHOW = """(cameras) => {
+  const tiles = [...document.querySelectorAll(".tile")];
+  return tiles.length === cameras && tiles.every((tile) => {
+    const { top, bottom } = tile.getBoundingClientRect();
+    const isSeen = bottom > 0 && top < innerHeight;
+    return !isSeen || tile.querySelector("canvas[data-seq]");
+  });
+}"""
+_PARTS = {"sampling": ("camera", "read "), "processing": ("processing",)}
 """What the names of their threads begin with."""
 _WALK = [[[0.05 + 0.04 * n, 0.4, 0.13 + 0.04 * n, 0.8], [0.8, 0.3, 0.9, 0.7]] for n in range(20)]
 
@@ -71,6 +99,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="length of a turn")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--watchers", type=int, default=200, help="who watch one camera")
+    parser.add_argument("--source", choices=("http", "h264"), default="http")
+    parser.add_argument("--width", type=int, default=286, help="of pictures asked for, in pixels")
+    parser.add_argument("--only", choices=("wall", "many", "first"), help="one part of it")
     what_if.add_options(parser)
     options = parser.parse_args()
     load = os.getloadavg()[0]
@@ -79,10 +110,15 @@ def main() -> None:
         what_if.run(options)
         return
     names = [f"camera{number:02}" for number in range(options.cameras)]
-    with _product(names, options.fps) as (url, product):
-        _print_wall(url, product, names, options)
-        _print_many(url, product, names[0], options)
-    _print_first_load()
+    with _product(names, options.fps, options.source) as (url, product):
+        if options.only in (None, "wall"):
+            _print_wall(url, product, names, options)
+        if options.only in (None, "many"):
+            _print_many(url, product, names[0], options)
+        if options.only in (None, "first"):
+            _print_first_pictures(url, len(names))
+    if options.only in (None, "first"):
+        _print_first_load()
 
 
 def _print_wall(
@@ -94,7 +130,7 @@ def _print_wall(
     for _ in range(options.rounds):
         time.sleep(_SETTLE_S + 10.0)  # samplers have forgotten that somebody watched
         quiet.append(_spent(product, options.seconds))
-        with _watchers(url, names, 1) as watching:
+        with _watchers(url, names, 1, options.width) as watching:
             time.sleep(_SETTLE_S)
             watching.send("begin")
             watched.append(_spent(product, options.seconds))
@@ -104,14 +140,15 @@ def _print_wall(
     tiles = options.cameras * options.seconds * options.rounds
     print("| one who watches all | |\n|---|---|")
     print(f"| pictures, of those due | {len(seen.ages)} ({len(seen.ages) / due:.0%}) |")
-    print(f"| age p50, p95, p99 | {_ages(seen.ages)} |")
+    if options.source != "h264":
+        print(f"| age p50, p95, p99 | {_ages(seen.ages)} |")
     print(f"| with an answer | {seen.answered / max(1, len(seen.ages)):.1%} |")
     print(f"| bytes of a picture, median | {statistics.median(seen.sizes or [0]):.0f} |")
     print(f"| of a tile in a second | {sum(seen.sizes) / tiles:.0f} |")
     print()
     print("| processor time, of one core | nobody watches | one watches all | ratio |")
     print("|---|---|---|---|")
-    for part in ("sampling", "processing", "all"):
+    for part in ("sampling", "processing", "both", "all"):
         pairs = [(a.shares[part], b.shares[part]) for a, b in zip(quiet, watched, strict=True)]
         ratio = statistics.median(b / a for a, b in pairs if a > 0)
         without = statistics.median(a for a, _ in pairs)
@@ -121,7 +158,7 @@ def _print_wall(
 
 
 def _print_many(url: str, product: Connection, camera: str, options: argparse.Namespace) -> None:
-    with _watchers(url, [camera], options.watchers) as watching:
+    with _watchers(url, [camera], options.watchers, options.width) as watching:
         time.sleep(2 * _SETTLE_S)
         watching.send("begin")
         spent = _spent(product, options.seconds)
@@ -131,7 +168,8 @@ def _print_many(url: str, product: Connection, camera: str, options: argparse.Na
     due = options.watchers * options.fps * options.seconds
     print(f"| {options.watchers} who watch one camera | |\n|---|---|")
     print(f"| pictures, of those due | {len(seen.ages)} ({len(seen.ages) / due:.0%}) |")
-    print(f"| age p50, p95, p99 | {_ages(seen.ages)} |")
+    if options.source != "h264":
+        print(f"| age p50, p95, p99 | {_ages(seen.ages)} |")
     print(f"| lost because somebody was slow | {seen.drops} |")
     print(f"| processor time of the process, of one core | {spent.shares['all']:.0%} |")
     print()
@@ -152,6 +190,62 @@ def _print_first_load() -> None:
         print(f"| {name} | {size} |")
         size = 0
     print(f"| together | {total} |")
+
+
+def _print_first_pictures(url: str, cameras: int) -> None:
+    if CHROMIUM is None or not (_PAGES / "index.html").is_file():
+        print("There is no browser, or there are no pages: nothing is said of first pictures.")
+        return
+    loads: list[_FirstLoad] = []
+    with chromium() as browser:
+        for _ in range(_TABS):
+            context = browser.new_context(viewport={"width": 1440, "height": 900})
+            loads.append(_first_load(context.new_page(), url, cameras))
+            context.close()
+    print("| in Chromium, median of new tabs | |\n|---|---|")
+    print(f"| first load, bytes | {statistics.median(one.size for one in loads):.0f} |")
+    print(f"| of which script | {statistics.median(one.script for one in loads):.0f} |")
+    print(f"| until Today is shown | {statistics.median(one.shown_s for one in loads):.2f} s |")
+    print(f"| tiles on the screen | {loads[0].tiles} |")
+    firsts = [one.pictures_s for one in loads]
+    print(f"| until each shows a picture | {statistics.median(firsts):.2f} s |")
+    print(f"| at worst | {max(firsts):.2f} s |")
+    print()
+
+
+@dataclass
+class _FirstLoad:
+    """What a new tab fetched until it showed something, and how long it took."""
+
+    size: int
+    script: int
+    shown_s: float
+    tiles: int
+    pictures_s: float
+
+
+def _first_load(page: Page, url: str, cameras: int) -> _FirstLoad:
+    network = page.context.new_cdp_session(page)
+    kinds: dict[str, str] = {}
+    sizes: dict[str, int] = {}
+    network.on("Network.responseReceived", lambda e: kinds.update({e["requestId"]: e["type"]}))
+    network.on(
+        "Network.loadingFinished",
+        lambda e: sizes.update({e["requestId"]: int(e["encodedDataLength"])}),
+    )
+    network.send("Network.enable")
+    began = time.monotonic()
+    page.goto(url)
+    page.locator("main h1").wait_for()
+    shown_s = time.monotonic() - began
+    page.wait_for_load_state("networkidle")
+    script = sum(size for name, size in sizes.items() if kinds.get(name) == "Script")
+    total = sum(sizes.values())
+    began = time.monotonic()
+    page.get_by_role("link", name="Live").click()
+    page.wait_for_function(_ALL_SHOW, arg=cameras)
+    pictures_s = time.monotonic() - began
+    return _FirstLoad(total, script, shown_s, page.evaluate(_SEEN), pictures_s)
 
 
 def _needed(names: Iterable[str]) -> set[str]:
@@ -212,11 +306,11 @@ def _by_part() -> dict[str, float]:
     spent = {"sampling": 0.0, "processing": 0.0, "all": time.process_time()}
     for thread in threading.enumerate():
         stat = Path(f"/proc/self/task/{thread.native_id}/stat")
-        part = next((one for one in _PARTS if thread.name.startswith(_PARTS[one])), None)
+        part = next((one for one, names in _PARTS.items() if thread.name.startswith(names)), None)
         if part is not None and stat.is_file():
             fields = stat.read_text().rpartition(")")[2].split()
             spent[part] += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return spent
+    return {**spent, "both": spent["sampling"] + spent["processing"]}
 
 
 @dataclass
@@ -238,11 +332,11 @@ class _Seen:
 
 
 @contextmanager
-def _watchers(url: str, cameras: Sequence[str], count: int) -> Iterator[Connection]:
+def _watchers(url: str, cameras: Sequence[str], count: int, width: int) -> Iterator[Connection]:
     """Those who watch, in a process of their own: `begin` and `end` what is told."""
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(
-        target=_watch, args=(there, url, list(cameras), count), daemon=True
+        target=_watch, args=(there, url, list(cameras), count, width), daemon=True
     )
     process.start()
     here.recv()
@@ -253,14 +347,14 @@ def _watchers(url: str, cameras: Sequence[str], count: int) -> Iterator[Connecti
         process.join(10.0)
 
 
-def _watch(pipe: Connection, url: str, cameras: list[str], count: int) -> None:
-    asyncio.run(_watching(pipe, url, cameras, count))
+def _watch(pipe: Connection, url: str, cameras: list[str], count: int, width: int) -> None:
+    asyncio.run(_watching(pipe, url, cameras, count, width))
 
 
-async def _watching(pipe: Connection, url: str, cameras: list[str], count: int) -> None:
+async def _watching(pipe: Connection, url: str, cameras: list[str], count: int, width: int) -> None:
     seen, is_on = _Seen(), asyncio.Event()
     last_drops: dict[int, int] = {}
-    shown = json.dumps({"show": [{"camera": name, "width": _WIDTH, "fps": 15} for name in cameras]})
+    shown = json.dumps({"show": [{"camera": name, "width": width, "fps": 15} for name in cameras]})
 
     async def watch(number: int) -> None:
         async with connect(
@@ -301,15 +395,18 @@ async def _watching(pipe: Connection, url: str, cameras: list[str], count: int) 
 
 
 @contextmanager
-def _product(names: Sequence[str], fps: float) -> Iterator[tuple[str, Connection]]:
+def _product(names: Sequence[str], fps: float, source: str) -> Iterator[tuple[str, Connection]]:
     """The address of the application, and a way to ask its process what it has spent."""
     spawn = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         here, there = multiprocessing.Pipe()
         cameras = spawn.Process(target=_serve_cameras, args=(there,), daemon=True)
         cameras.start()
-        source = here.recv()
-        file = _written(Path(folder), names, fps, source)
+        played = {"type": "http", "url": here.recv(), "poll": _every(fps)}
+        if source == "h264":
+            played = {"type": "file", "path": _recorded(Path(folder)), "loop": True}
+            played["speed"] = "realtime"
+        file = _written(Path(folder), names, fps, played)
         product = spawn.Process(target=_run_product, args=(there, str(file)), daemon=True)
         product.start()
         url = here.recv()
@@ -320,6 +417,29 @@ def _product(names: Sequence[str], fps: float) -> Iterator[tuple[str, Connection
             for process in (product, cameras):
                 process.terminate()
                 process.join(10.0)
+
+
+def _recorded(folder: Path) -> str:
+    """A recording as a camera's stream is: H.264 with rare key frames and nothing from later."""
+    path = folder / "stream.mp4"
+    with av.open(str(CLIP)) as clip, av.open(str(path), "w") as made:
+        stream = made.add_stream("libx264", rate=_STREAM_FPS)
+        stream.width, stream.height = _STREAM_WH
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"preset": "veryfast", "bf": "0", "g": str(_KEY_FRAME_S * _STREAM_FPS)}
+        for number, frame in enumerate(clip.decode(video=0)):
+            if number == _STREAM_S * _STREAM_FPS:
+                break
+            scaled = frame.reformat(*_STREAM_WH, "yuv420p")
+            scaled.pts, scaled.time_base = number, Fraction(1, _STREAM_FPS)
+            scaled.pict_type = PictureType.NONE
+            made.mux(stream.encode(scaled))
+        made.mux(stream.encode(None))
+    return str(path)
+
+
+def _every(fps: float) -> str:
+    return f"{round(1000 / fps)}ms"
 
 
 def _serve_cameras(pipe: Connection) -> None:
@@ -360,11 +480,10 @@ def _run_product(pipe: Connection, file: str) -> None:
                 pipe.send(_by_part())
 
 
-def _written(folder: Path, names: Sequence[str], fps: float, source: str) -> Path:
-    every = f"{round(1000 / fps)}ms"
+def _written(folder: Path, names: Sequence[str], fps: float, source: Mapping[str, object]) -> Path:
     camera = {
-        "source": {"type": "http", "url": source, "poll": every},
-        "sample": {"every": every},
+        "source": source,
+        "sample": {"every": _every(fps)},
         "tasks": {"people": {"detect": "person", "engine": "pretend"}},
         "lines": {"middle": {"from": [0.5, 0.1], "to": [0.5, 1.0]}},
         "rules": {"in": {"type": "line_crossing", "of": "people", "line": "middle"}},

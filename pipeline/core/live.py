@@ -7,12 +7,15 @@ a bystander's view: nothing is kept, nothing waits for it, and what is lost is l
 
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from itertools import takewhile
+from typing import Final, Literal, Protocol, TypeVar
 
 from pipeline.core.geometry import Box, Point
 from pipeline.core.jobs import Result
+
+T = TypeVar("T")
 
 WATCH_S: Final = 10.0
 """How long a camera counts as watched after somebody said so last, in seconds."""
@@ -199,17 +202,22 @@ class MemoryLive:
 
     def after(self, since: Mapping[str, int], wait_s: float) -> tuple[list[Shown], int]:
         """What came of cameras after the counts in `since`, and the count now."""
+        found: list[tuple[int, Shown]] = []
 
-        def new() -> list[tuple[int, Shown]]:
-            found: list[tuple[int, Shown]] = []
+        def is_new() -> bool:
             for camera, count in since.items():
-                found += [one for one in self._previews.get(camera, ()) if one[0] > count]
-                found += [one for one in self._judged.get(camera, ()) if one[0] > count]
-            return sorted(found, key=lambda one: one[0])
+                found.extend(_newer(self._previews.get(camera, ()), count))
+                found.extend(_newer(self._judged.get(camera, ()), count))
+            return bool(found)
 
         with self._changed:
-            self._changed.wait_for(lambda: bool(new()), wait_s)
-            return [shown for _, shown in new()], self._count
+            self._changed.wait_for(is_new, wait_s)
+            return [shown for _, shown in sorted(found, key=lambda one: one[0])], self._count
+
+
+def _newer(kept: Sequence[tuple[int, T]], count: int) -> Iterator[tuple[int, T]]:
+    """Those after a count, newest first: they stand last."""
+    return takewhile(lambda one: one[0] > count, reversed(kept))
 
 
 class MemoryLiveReader:

@@ -53,7 +53,7 @@ class LiveHub:
         self._clients: set[LiveClient] = set()
         self._newest: dict[str, deque[LivePicture]] = {}
         self._lock = threading.Lock()
-        self._steps: Mapping[str, frozenset[int]] = {}
+        self._widths: Mapping[str, frozenset[int]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
@@ -139,14 +139,14 @@ class LiveHub:
 
     def _count(self) -> None:
         """Note which cameras are watched, and in which widths."""
-        steps: dict[str, set[int]] = {}
+        widths: dict[str, set[int]] = {}
         for client in self._clients:
             for camera, wish in client.show.items():
-                steps.setdefault(camera, set()).add(step_of(wish.width))
-        self._newest = {name: kept for name, kept in self._newest.items() if name in steps}
+                widths.setdefault(camera, set()).add(wish.width)
+        self._newest = {name: kept for name, kept in self._newest.items() if name in widths}
         with self._lock:
-            self._steps = {camera: frozenset(some) for camera, some in steps.items()}
-        if steps:
+            self._widths = {camera: frozenset(some) for camera, some in widths.items()}
+        if widths:
             self._is_wanted.set()
 
     def _run(self) -> None:
@@ -158,24 +158,24 @@ class LiveHub:
         said_at = float("-inf")
         while not self._stop.is_set():
             with self._lock:
-                steps = self._steps
-            if not steps:
+                widths = self._widths
+            if not widths:
                 self._is_wanted.clear()
                 with self._lock:
-                    is_idle = not self._steps
+                    is_idle = not self._widths
                 if is_idle:
                     self._is_wanted.wait(1.0)
                 continue
             try:
                 if reader is None:
                     reader = board.reader()
-                wanted = {camera: max(some) for camera, some in steps.items()}
+                wanted = {camera: max(some) for camera, some in widths.items()}
                 now = self._clock.monotonic()
                 if now - said_at >= _SAY_S or wanted != said:
                     board.watch(wanted)
                     said, said_at = wanted, now
                 due_s = self._joiner.next_due_s()
-                shown = reader.take(steps, _TAKE_S if due_s is None else min(_TAKE_S, due_s))
+                shown = reader.take(widths, _TAKE_S if due_s is None else min(_TAKE_S, due_s))
                 self._trouble = None
             except QueueError as error:
                 self._trouble = str(error)
@@ -187,18 +187,18 @@ class LiveHub:
                 self._clock.wait(_AWAY_S, self._stop)
                 continue
             try:
-                self._pass_on(self._joiner.take(shown), steps)
+                self._pass_on(self._joiner.take(shown), widths)
             except Exception as error:  # noqa: BLE001
                 self._unforeseen.happened(error)
                 # What it holds may be what went wrong.
                 self._joiner = Joiner(self._answer_wait_s, self._clock.monotonic)
                 self._clock.wait(_AWAY_S, self._stop)
 
-    def _pass_on(self, ready: Sequence[Ready], steps: Mapping[str, frozenset[int]]) -> None:
+    def _pass_on(self, ready: Sequence[Ready], widths: Mapping[str, frozenset[int]]) -> None:
         made: list[HandedOut] = []
         for one in ready:
             if isinstance(one, JoinedFrame):
-                picture = _picture_of(one, steps.get(one.preview.camera, frozenset()))
+                picture = _picture_of(one, widths.get(one.preview.camera, frozenset()))
                 if picture is not None:
                     made.append(picture)
             else:
@@ -219,12 +219,12 @@ class LiveHub:
                 self._newest = {**self._newest, one.camera: deque([*kept, one], _KEPT)}
 
 
-def _picture_of(joined: JoinedFrame, steps: Collection[int]) -> LivePicture | None:
-    """The picture in the widths that are wanted; None where it is none."""
+def _picture_of(joined: JoinedFrame, widths: Collection[int]) -> LivePicture | None:
+    """The picture in steps of the widths that are wanted; None where it is none."""
     preview = joined.preview
     width, height = preview.size_wh
     jpegs: dict[int, tuple[bytes, int, int]] = {width: (preview.jpeg, width, height)}
-    smaller = [step for step in steps if step < width * _SMALLER]
+    smaller = {step for step in map(step_of, widths) if step < width * _SMALLER}
     if smaller:
         pixels = _pixels(preview)
         if pixels is None:
