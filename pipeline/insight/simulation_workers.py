@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import contextmanager
+from ctypes import c_uint64
 from dataclasses import dataclass, field
 from multiprocessing import get_context, parent_process
-from multiprocessing.sharedctypes import Synchronized
 from typing import Final
 
 from connectors.stores import StoreConfig
@@ -74,7 +74,8 @@ class SimulationWorkers:
         self._turn = threading.Lock()
         self._lock = threading.Lock()
         self._processes: list[ProcessPoolExecutor] = []
-        self._over: Synchronized[int] = get_context("spawn").Value("Q", 0)
+        self._over: c_uint64 | None = None
+        """The last question that is over: everything that was asked up to it is left."""
         self._number = 0
         self._idle: threading.Timer | None = None
         self._is_closed = False
@@ -84,6 +85,8 @@ class SimulationWorkers:
         with self._lock:
             if self._is_closed:
                 return
+            if self._over is None:
+                self._over = get_context("spawn").RawValue(c_uint64, 0)
             if not self._processes:
                 for _ in range(self.count):
                     process = ProcessPoolExecutor(
@@ -94,11 +97,7 @@ class SimulationWorkers:
                     )
                     process.submit(_is_there)
                     self._processes.append(process)
-            if self._idle is not None:
-                self._idle.cancel()
-            self._idle = threading.Timer(_IDLE_S, self._end_processes)
-            self._idle.daemon = True
-            self._idle.start()
+            self._end_later()
 
     def pids(self) -> list[int]:
         """The processes that run now; waits until those have begun that begin."""
@@ -178,7 +177,29 @@ class SimulationWorkers:
             logger.warning("an edit is not prepared: %s", error)
 
     def _stop(self) -> None:
-        with self._lock, self._over.get_lock():
+        with self._lock:
+            self._all_is_over()
+
+    def _end_later(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+        self._idle = threading.Timer(_IDLE_S, self._end_if_idle)
+        self._idle.daemon = True
+        self._idle.start()
+
+    def _end_if_idle(self) -> None:
+        if self._turn.acquire(blocking=False):
+            try:
+                self._end_processes()
+            finally:
+                self._turn.release()
+        else:  # a question may take longer than that
+            with self._lock:
+                if self._processes:
+                    self._end_later()
+
+    def _all_is_over(self) -> None:
+        if self._over is not None:
             self._over.value = self._number
 
     def _lost(self, error: BaseException) -> None:
@@ -192,8 +213,7 @@ class SimulationWorkers:
             if self._idle is not None:
                 self._idle.cancel()
                 self._idle = None
-            with self._over.get_lock():
-                self._over.value = self._number
+            self._all_is_over()
         for process in processes:
             process.shutdown(wait=False, cancel_futures=True)
 
@@ -270,7 +290,7 @@ class WorkingJudges:
 class _SimulatingProcess:
     """What one process knows."""
 
-    def __init__(self, store: StoreConfig, room: int, over: "Synchronized[int]") -> None:
+    def __init__(self, store: StoreConfig, room: int, over: c_uint64) -> None:
         self._config, self._over = store, over
         self._followed = FollowedParts(room)
         self._reader: SqlStore | None = None
@@ -330,8 +350,7 @@ class _SimulatingProcess:
             return
 
     def _is_over(self, number: int) -> bool:
-        over: int = self._over.value
-        return over >= number
+        return self._over.value >= number
 
     def _look(self) -> None:
         if self._is_over(self._number):
@@ -341,7 +360,7 @@ class _SimulatingProcess:
 _worker: _SimulatingProcess | None = None
 
 
-def _begin(store: StoreConfig, room: int, over: "Synchronized[int]") -> None:
+def _begin(store: StoreConfig, room: int, over: c_uint64) -> None:
     """What a process does first."""
     global _worker
     os.nice(_NICE)

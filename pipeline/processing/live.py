@@ -1,7 +1,6 @@
 """Tells those who watch a camera what was made of each of its frames."""
 
 from collections.abc import Mapping
-from typing import Final
 
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
 from pipeline.core.geometry import bottom_centre
