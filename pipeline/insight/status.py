@@ -1,5 +1,6 @@
 """Status of a deployment, seen from outside: from its processes, its queue and its store."""
 
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -25,7 +26,7 @@ from pipeline.processing.health import ENDED_BY
 from pipeline.rules.sequence import SEQUENCE
 from pipeline.rules.switched import file_limit, limit_range
 from pipeline.runtime.assembly import expected_interval_s, used_engines
-from pipeline.runtime.ownership import LEASE_TTL
+from pipeline.runtime.ownership import LEASE_TTL, LOOK_S, is_gone
 from pipeline.runtime.reload import APPLIED
 from pipeline.runtime.reports import Report, reports_of
 from pipeline.runtime.sequences import cursor_of, cursors_of
@@ -42,6 +43,9 @@ STAGES = ("sampling", "inference", "processing", "delivery")
 UNKNOWN = "unknown"
 # Several renewals may be missing: a database that is slow for a moment does not end a run.
 _SILENT_S = 3 * LEASE_TTL.total_seconds()
+# A process that is not found, and has missed two renewals, is gone.
+_MISSED_S = 2 * LOOK_S
+_AGAIN_S = 0.1
 # How late, beyond the time between two frames, the newest may be processed before it is a problem.
 _LATE_S = 10.0
 # How long events may wait for a sink while none is delivered.
@@ -283,6 +287,8 @@ class _StoreFacts:
     held_back: Mapping[str, HeldBack] = field(default_factory=dict)
     health: Mapping[str, Health] = field(default_factory=dict)
     run: LeaseRecord | None = None
+    is_run_gone: bool = False
+    """Whether its process is known to have ended without a word."""
     reports: Sequence[Report] = ()
     """Of the run that uses it, with a queue in memory."""
     spent: Spendings = field(default_factory=dict)
@@ -461,6 +467,7 @@ def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
     except StoreError as error:
         return _StoreFacts(trouble=str(error))
     try:
+        run, is_run_gone = _owner_of(store, deployment, clock)
         refused = store.undelivered_counts()
         newest = [store.undelivered(sink, limit=1, newest_first=True) for sink in refused]
         names = [*deployment.sinks, *cursors_of(deployment)]
@@ -489,7 +496,8 @@ def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
             refused={entry.sink: entry.reason for some in newest for entry in some},
             held_back=_held_back_in(store, deployment),
             health={health.camera: health for health in store.history.latest_health()},
-            run=store.lease(RUN),
+            run=run,
+            is_run_gone=is_run_gone,
             reports=_reports_in(store),
             verified=store.second_looks.verification_counts(),
             verifying=store.second_looks.waiting_counts(),
@@ -499,6 +507,29 @@ def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
         return _StoreFacts(trouble=str(error))
     finally:
         store.close()
+
+
+def _owner_of(
+    store: "SqlStore", deployment: Deployment, clock: Clock
+) -> tuple[LeaseRecord | None, bool]:
+    """Who runs on the store, and whether he is known to be gone.
+
+    A process that is not found on this host may be one of a container with the same host name. So
+    it is not called gone before it has missed two renewals, which are waited for.
+    """
+    record = store.lease(RUN)
+    if record is None or record.ended_at is not None or deployment.queue.is_shared:
+        return record, False
+    until, never = clock.monotonic() + 2 * _MISSED_S, threading.Event()
+    while is_gone(record.owner) and abs(record.silent_s) < _MISSED_S:
+        clock.wait(_AGAIN_S, never)
+        again = store.lease(RUN)
+        if again is None or again.ended_at is not None or again.renewals != record.renewals:
+            return again, False
+        record = again
+        if clock.monotonic() >= until:
+            break
+    return record, is_gone(record.owner)
 
 
 def _held_back_in(store: "SqlStore", deployment: Deployment) -> dict[str, HeldBack]:
@@ -574,15 +605,23 @@ def _run(kept: _StoreFacts, deployment: Deployment) -> RunStatus | None:
     if record is None or deployment.queue.is_shared:
         return None
     host, pid = record.owner.host, record.owner.pid
-    is_alive = record.ended_at is None and abs(record.silent_s) <= _SILENT_S
+    silent_s = abs(record.silent_s)
+    is_alive = record.ended_at is None and silent_s <= _SILENT_S and not kept.is_run_gone
 
     def local(at: float) -> str:
         return local_time(at, deployment.site.timezone)
 
+    heard = f"last heard {silent_s:.0f} s ago"
     if record.ended_at is not None:
         state = f"run ended at {local(record.ended_at)}; it was process {pid} on {host}"
     elif is_alive:
         state = f"run has been active since {local(record.since)}, process {pid} on {host}"
+        state += f", {heard}" if silent_s > _MISSED_S else ""
+    elif kept.is_run_gone:
+        state = (
+            f"run did not shut down cleanly: process {pid} on {host} is gone; it was last seen at "
+            f"{local(record.renewed_at)}"
+        )
     else:
         state = (
             f"run did not shut down cleanly: process {pid} on {host} was last seen at "

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from pathlib import Path
 
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.errors import ConfigError, Problem, StoreError
@@ -27,6 +28,27 @@ _WAIT_LOOK_S = 0.1
 def this_process(stage: str) -> LeaseOwner:
     """This process as an owner of leases."""
     return LeaseOwner(new_member(stage), socket.gethostname(), os.getpid())
+
+
+def is_gone(owner: LeaseOwner) -> bool:
+    """Whether this host, whose name the owner's is, has no such process any more.
+
+    False where that cannot be known from here. A process in a container has numbers of its own, so
+    that one which is not found may yet be alive: whoever asks looks whether it still renews.
+    """
+    if owner.host != socket.gethostname() or os.name != "posix":
+        return False
+    try:
+        os.kill(owner.pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:
+        return False  # another user's
+    with suppress(OSError, IndexError):
+        # One that was killed is a process until its parent has looked at what became of it.
+        told = Path(f"/proc/{owner.pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return told.rpartition(")")[2].split()[0] in "ZX"
+    return False
 
 
 class StoreLease:

@@ -19,7 +19,7 @@ from pipeline.deployment.loader import load
 from pipeline.testing import wait_until
 from pipeline.web.access.permissions import Permission
 from pipeline.web.access.visitor import Visitor
-from pipeline.web.live.asking import AskedPicture, asked
+from pipeline.web.live.asking import AskedPicture, AskKind, asked, engine_for
 from pipeline.web.live.wall import way_out_of
 from pipeline.web.problems import WebError
 from tests.web.applications import ADMIN, Application, application
@@ -86,6 +86,24 @@ def test_what_cannot_be_asked_is_said(
     refused = ask(app, **changes)
     assert refused.status_code == status
     assert said in refused.json()["error"]["message"]
+
+
+def test_an_engine_of_eighty_names_says_the_way_out(tmp_path: Path) -> None:
+    """What it cannot be asked, what is near, which engine can, and what makes that one be asked."""
+    file = deployment(tmp_path, "http://127.0.0.1:9", engines={"pretend": {"type": "coco"}})
+    shop = load(file, [])
+    assert engine_for(shop, "plaza", "detect", "person").engine == "pretend"
+    kinds: dict[AskKind, str] = {
+        "detect": "engine pretend: 'red bag' is not one of the coco engine's 80 names",
+        "ask": "engine pretend: the coco engine finds things and cannot answer 'ask'",
+    }
+    for kind, said in kinds.items():
+        with pytest.raises(WebError) as refused:
+            engine_for(shop, "plaza", kind, "red bag")
+        message = str(refused.value)
+        assert message.startswith(said)
+        assert "moondream" in message
+        assert message.endswith("to ask another, add it under `engines:` and a task with it")
 
 
 def test_only_who_may_see_a_camera_may_ask_about_it(app: Application) -> None:

@@ -123,6 +123,7 @@ def test_a_question_becomes_a_rule(app: Application, new_page: NewPage) -> None:
     shown(page, "door")
     page.get_by_label("In words").fill("red bag")
     page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.get_by_text("1 found")).to_be_in_viewport()
     page.get_by_role("link", name="Make it a rule").click()
     expect(page).to_have_url(re.compile(r"/edit/door\?.*words=red\+bag"))
     expect(page.get_by_text("not saved")).to_be_visible()

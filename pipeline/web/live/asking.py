@@ -35,6 +35,10 @@ _NOT_HERE = (
     "No engine can be asked from here: that takes `run` and the application in one process, or a "
     "queue in Redis."
 )
+_ANOTHER_ENGINE = (
+    "Only engines that a task of the file uses are asked: to ask another, add it under `engines:` "
+    "and a task with it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +101,10 @@ def engine_for(deployment: Deployment, camera: str, kind: AskKind, words: str) -
         if reason is None:
             return task
         reasons[name] = reason
-    said = "; ".join(f"engine {name} {reason}" for name, reason in reasons.items())
-    raise WebError(422, said or "no engine is at work", place="kind")
+    if not reasons:
+        raise WebError(422, "no engine is at work", place="kind")
+    said = "; ".join(f"engine {name}: {reason}" for name, reason in reasons.items())
+    raise WebError(422, f"{said}. {_ANOTHER_ENGINE}", place="kind")
 
 
 def asked_of(wall: LiveWall, visitor: Visitor) -> tuple[Queues, LiveBoard]:

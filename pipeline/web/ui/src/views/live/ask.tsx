@@ -39,6 +39,8 @@ export function AskPicture({ camera, view }: { camera: string; view: CameraView 
   const isAsking = useSignal(false);
   const failure = useSignal<unknown>(null);
   const found = useSignal<{ answer: Answer; kind: Kind; words: string } | null>(null);
+  const refused = useRef<HTMLDivElement>(null);
+  useEffect(() => intoView(refused.current), [failure.value]);
   const ask = async () => {
     const known = view.frame.value?.known;
     isAsking.value = true;
@@ -96,7 +98,11 @@ export function AskPicture({ camera, view }: { camera: string; view: CameraView 
           {isAsking.value ? t("live.ask.asking") : t("live.ask.send")}
         </Button>
       </form>
-      {failure.value !== null && <Failed error={failure.value} />}
+      {failure.value !== null && (
+        <div ref={refused}>
+          <Failed error={failure.value} />
+        </div>
+      )}
       {found.value && <Answered camera={camera} {...found.value} />}
     </Card>
   );
@@ -113,14 +119,15 @@ function Answered({
   kind: Kind;
   words: string;
 }) {
+  const said = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   useEffect(() => {
-    void draw(canvas.current, answer);
+    void draw(canvas.current, answer).then(() => intoView(said.current));
   }, [answer]);
   const { engine, took_s: took } = answer;
   const rule = new URLSearchParams({ task: words.slice(0, 40), kind, words, engine });
   return (
-    <div class="ask-answer" role="status">
+    <div class="ask-answer" role="status" ref={said}>
       <p class="ask-words">{saidOf(answer)}</p>
       <canvas ref={canvas} role="img" aria-label={t("live.ask.picture")} />
       <p class="muted small">{t("live.ask.took", { engine, took: duration(Math.round(took * 10) / 10) })}</p>
@@ -133,6 +140,11 @@ function Answered({
       )}
     </div>
   );
+}
+
+/** What is said stands below the picture, and would be missed by who sees only that. */
+function intoView(element: HTMLElement | null): void {
+  element?.scrollIntoView({ block: "nearest" });
 }
 
 function saidOf({ answer }: Answer): string {
