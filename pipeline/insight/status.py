@@ -51,7 +51,7 @@ _LATE_S = 10.0
 # How long events may wait for a sink while none is delivered.
 _SINK_WAITS_S = 15.0
 _UNSEEN = (
-    "no run is active, so only the contents of the store are known, such as each camera's last "
+    "No run is active, so only the contents of the store are known, such as each camera's last "
     "state; start one with `moonwatch run FILE`"
 )
 

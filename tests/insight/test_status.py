@@ -236,7 +236,7 @@ def test_a_run_that_is_not_there_leaves_unknown(tmp_path: Path) -> None:
     deliver(tmp_path)
     code, out, _ = moonwatch("status", file)
     assert code == 1
-    assert "no run is active, so only the contents of the store are known" in out
+    assert "No run is active, so only the contents of the store are known" in out
     for untrue in ("all is well", "no trouble", "none", "online"):
         assert untrue not in out
     code, out, _ = moonwatch("status", file, "--json")

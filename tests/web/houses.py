@@ -61,11 +61,18 @@ class House:
         )
         return self.clients.enter_context(client)
 
-    def person(self, name: str, role: Role, cameras: tuple[str, ...] | None = None) -> None:
+    def person(
+        self,
+        name: str,
+        role: Role,
+        cameras: tuple[str, ...] | None = None,
+        made_at: float | None = None,
+    ) -> None:
         """Make a user, with the password of all of them."""
         global _HASH
         _HASH = _HASH or passwords.hash_of(PASSWORD)
-        assert self.state.store.people.add_person(Person(name, _HASH, role, cameras))
+        made_at = self.state.clock.now() if made_at is None else made_at
+        assert self.state.store.people.add_person(Person(name, _HASH, role, cameras, made_at))
 
     def signed_in(
         self, name: str, role: Role = Role.VIEWER, cameras: tuple[str, ...] | None = None

@@ -27,17 +27,21 @@ from tests.runtime.clips import STARTS_AT, cut, written
 from tests.web import product as products
 from tests.web.applications import application
 from tests.web.browser import PHONE, TABLET, WIDE, WITHIN_MS, chromium, pages, recolour
-from tests.web.houses import PASSWORD, house, shop_file
+from tests.web.houses import PASSWORD, house
 from tests.web.live import running
+from tests.web.push_service import CONTACT
 
 _QUALITY = 60
 _TRAILS_MS = 5000
 _SETTLED_MS = 600
 _WIDTH, _HEIGHT = 1280, 800
+_DAY_S = 86400.0
+_COUNT = "%2Fcount%3Frule%3Dplaza%2Facross"
+_FOR_PEOPLE = f"\nweb: {{share: {{days: 3}}, push: {{contact: '{CONTACT}'}}}}\n"
 
 World = Literal["shop", "clip", "run", "house"]
 """The shop with its weeks of numbers, the clip that has been judged, one that is at work, and the
-shop with people who sign in.
+judged one for people who sign in.
 """
 
 
@@ -47,6 +51,11 @@ class Look:
 
     width: int = _WIDTH
     dark: bool = False
+
+    def file_of(self, view: "View") -> str:
+        """The name of the file."""
+        width = {_WIDTH: "", PHONE: "-phone"}.get(self.width, f"-{self.width}")
+        return f"{view.name}{width}-{'dark' if self.dark else 'light'}.webp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +104,53 @@ def _saving(page: Page) -> None:
     expect(page.locator("dialog .edit-diff-new").first).to_be_visible()
 
 
-def _signed_in(page: Page) -> None:
-    page.get_by_label("Name").fill("ada")
+def _signed_in(page: Page, name: str = "ada") -> None:
+    page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
+
+
+def _people(page: Page) -> None:
+    _signed_in(page)
     expect(page.get_by_role("row").filter(has_text="vera")).to_be_visible()
 
 
+def _settings(page: Page) -> None:
+    _signed_in(page)
+    expect(page.get_by_role("heading", name="Notifications")).to_be_visible()
+    expect(page.locator("main [aria-busy=true]")).to_have_count(0)
+
+
+def _counting(page: Page) -> None:
+    _signed_in(page, "otto")
+    expect(page.get_by_label("From")).not_to_have_value("")
+    page.get_by_role("button", name="Begin").click()
+    expect(page.locator(".count-stage video")).to_be_visible()
+    page.wait_for_function("document.querySelector('.count-stage video').readyState >= 2")
+    for key in "iio":
+        page.keyboard.press(key)
+    expect(page.locator(".count-tally")).to_contain_text("In 2, out 1")
+
+
+def _sharing(page: Page) -> None:
+    _signed_in(page, "otto")
+    _opened(page)
+    page.get_by_role("button", name="Share without sign-in …").click()
+    dialog = page.get_by_role("dialog", name="Share without sign-in")
+    dialog.get_by_role("button", name="Make the link").click()
+    expect(page.locator(".share-link")).to_be_visible()
+
+
+def _shared(page: Page) -> None:
+    _sharing(page)
+    link = page.locator(".share-link").text_content() or ""
+    page.context.clear_cookies()
+    page.goto(link)
+    expect(page.get_by_role("img")).to_be_visible()
+
+
 VIEWS = (
-    View("sign-in", "/sign-in", of="house"),
+    View("sign-in", "/sign-in", of="house", kept=(Look(dark=True),)),
     View("today", "/", of="shop", kept=(Look(), Look(PHONE, dark=True))),
     View("live", "/live", of="run", wants="canvas[data-things]", kept=(Look(dark=True),)),
     View("camera", "/live?camera=plaza", of="run", wants="canvas[data-things]", kept=(Look(),)),
@@ -114,7 +161,13 @@ VIEWS = (
     View("save", "/edit/plaza", of="clip", reach=_saving, kept=(Look(),)),
     View("numbers", "/numbers", of="shop", wants=".totals", kept=(Look(dark=True),)),
     View("health", "/health", of="run", kept=(Look(),)),
-    View("people", "/sign-in?next=/admin", of="house", reach=_signed_in),
+    View("people", "/sign-in?next=/admin", of="house", reach=_people, kept=(Look(),)),
+    View("settings", "/sign-in?next=/settings", of="house", reach=_settings, kept=(Look(),)),
+    View(
+        "count", f"/sign-in?next={_COUNT}", of="house", reach=_counting, kept=(Look(PHONE), Look())
+    ),
+    View("share", "/sign-in?next=/events", of="house", reach=_sharing, kept=(Look(),)),
+    View("shared", "/sign-in?next=/events", of="house", reach=_shared, kept=(Look(PHONE),)),
 )
 
 
@@ -172,9 +225,9 @@ def _draw(
             page.set_viewport_size({"width": look.width, "height": _HEIGHT})
             recolour(page, dark=look.dark)
             page.wait_for_timeout(_SETTLED_MS)
-            width = {_WIDTH: "", PHONE: "-phone"}.get(look.width, f"-{look.width}")
-            name = f"{view.name}{width}-{'dark' if look.dark else 'light'}"
-            (folder / f"{name}.webp").write_bytes(_webp(page))
+            # On a machine under load, a live picture may be shown without what is in it.
+            expect(page.locator(f"main {view.wants}").first).to_be_visible()
+            (folder / look.file_of(view)).write_bytes(_webp(page))
 
 
 def _webp(page: Page) -> bytes:
@@ -223,15 +276,17 @@ def _run(folder: Path) -> Iterator[tuple[str, None]]:
 
 
 @contextmanager
-def _house(folder: Path) -> Iterator[tuple[str, None]]:
-    """The shop with four people."""
-    folder.mkdir()
-    with house(shop_file(folder)) as home:
-        home.person("ada", Role.ADMIN)
-        home.person("otto", Role.OPERATOR)
-        home.person("vera", Role.VIEWER)
-        home.person("till desk", Role.VIEWER, ("till",))
-        yield home.url, None
+def _house(folder: Path) -> Iterator[tuple[str, ManualClock]]:
+    """The clip for four people who sign in."""
+    file = products.made(folder, site={"name": "Plaza", "timezone": "Europe/London"})
+    file.write_text(file.read_text(encoding="utf-8") + _FOR_PEOPLE, encoding="utf-8")
+    clock = ManualClock(datetime.fromisoformat(STARTS_AT).timestamp() + products.SECONDS)
+    with house(file, clock=clock) as home:
+        home.person("ada", Role.ADMIN, made_at=clock.now() - 92 * _DAY_S)
+        home.person("otto", Role.OPERATOR, made_at=clock.now() - 88 * _DAY_S)
+        home.person("vera", Role.VIEWER, made_at=clock.now() - 31 * _DAY_S)
+        home.person("door desk", Role.VIEWER, ("door",), made_at=clock.now() - 6 * _DAY_S)
+        yield home.url, clock
 
 
 _WORLDS: dict[World, Callable[[Path], AbstractContextManager[tuple[str, ManualClock | None]]]] = {

@@ -115,6 +115,9 @@ def test_all_views_are_accessible_while_they_are_empty(tmp_path: Path, new_page:
             _go(page, view)
             expect(page.get_by_role("heading", level=1)).to_have_count(1)
             assert_fit_for_all_screens(page)
+        page.goto(f"{app.url}/health")
+        sentences = re.compile(r"^No run is active, .*[.] As of [0-9:]+[.]$")
+        expect(page.locator(".overall p")).to_have_text(sentences)
 
 
 @pytest.mark.slow

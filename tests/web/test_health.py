@@ -24,6 +24,7 @@ from pipeline.deployment.loader import load
 from pipeline.insight.status import status_of
 from pipeline.runtime.assembly import used_engines
 from pipeline.runtime.reports import Report, new_member
+from pipeline.telemetry.figures import CameraFigures
 from pipeline.telemetry.metrics import LATENCY_BUCKETS
 from pipeline.telemetry.spreads import EngineSpeed, LatencyCounts
 from pipeline.testing import ManualClock, patience
@@ -156,7 +157,7 @@ def test_of_a_store_without_minutes_nothing_is_foretold(tmp_path: Path) -> None:
     assert told["storage"]["days_left"] is None
     assert told["cameras"][0]["stored_p50_s"] is None
     assert told["ok"] is None
-    assert told["unseen"]
+    assert told["unseen"].startswith("No run is active, "), "it is a sentence on a page"
 
 
 def test_many_viewers_cost_one_status(app: Application, file: Path) -> None:
@@ -237,7 +238,11 @@ def test_how_engines_do_and_how_late_frames_are_judged(app: Application, file: P
     (engine,) = used_engines(load(file, []))
     speed = EngineSpeed(counted(0.5, 98).plus(counted(10, 2)), 100, 420, 3, 1.25)
     judged = {"door": counted(1, 95).plus(counted(30, 5))}
-    say(file, Report("run", "here", 7, 900.0, speeds={engine: speed}, judged_in=judged))
+    figures = {"door": CameraFigures(dropped={"rate": 142, "stale": 3})}
+    say(
+        file,
+        Report("run", "here", 7, 900.0, figures=figures, speeds={engine: speed}, judged_in=judged),
+    )
     told = got(app.client.get("/health"))
     (seen,) = told["engines"]
     assert (seen["waiting"], seen["oldest_s"], seen["answers"], seen["batch"]) == (
@@ -249,6 +254,7 @@ def test_how_engines_do_and_how_late_frames_are_judged(app: Application, file: P
     assert 0.25 < seen["answer_p50_s"] <= 0.5
     assert 5 < seen["answer_p99_s"] <= 10
     door = told["cameras"][0]
+    assert door["dropped"] == {"stale": 3}, "what the file leaves out is not lost"
     assert 0.5 < door["judged_p50_s"] <= 1 == door["judged_p95_s"]
     status = status_of(load(file, []), ManualClock(NOW)).as_json()
     assert isinstance(status["engines"], dict)

@@ -18,6 +18,7 @@ from pipeline.web.app import create_app, permission_of, routes_of
 from pipeline.web.sharing.opening import REFUSED
 from tests.web.happened import BEGAN_AT, clip_is_ready, crossing, shop, store_of, with_clip
 from tests.web.houses import House, house
+from tests.web.test_protection import PROXY, SECRET
 
 _CLIP = bytes(range(256)) * 40
 _PICTURE = b"\xff\xd8 a picture of the door \xff\xd9"
@@ -230,6 +231,46 @@ def test_who_tries_is_slowed_down_and_a_file_without_share_opens_nothing(there: 
     assert there.ann.get("/shared-links").json() == []
     wish = {"event": there.door, "kind": "picture"}
     assert there.ann.post("/shared-links", json=wish).status_code == 409
+
+
+def test_without_passwords_links_end_with_the_users_who_made_them(there: _Shop) -> None:
+    """Whoever comes by the proxy is offered none, and sees the media of his cameras alone."""
+    opened = there.shared(there.bob, there.yard, "picture")
+    unopened = there.shared(there.ann, there.door, "picture")
+    assert there.opened(opened).status_code == 200
+    assert there.bob.get("/site").json()["share_days"] == 7
+    path = there.home.state.file.path
+    before = path.read_text()
+    path.write_text(
+        re.sub("web: .*\n", "", before)
+        + PROXY.replace("[till]", "[yard]")
+        + "  share: {days: 7}\n  passwords: false\n"
+    )
+    there.clock.advance(60)
+    assert there.bob.get("/events").status_code == 401
+    assert refused(there.opened(opened)), "also where it was opened before"
+    assert refused(there.opened(f"{opened}/media"))
+
+    sent = {"Remote-User": "bob", "X-Moonwatch-Proxy": SECRET}
+    desk = there.home.stranger({**sent, "Remote-Groups": "till-staff"})
+    found = desk.get("/events").json()["events"]
+    assert [one["id"] for one in found] == [there.yard]
+    assert desk.get(f"/events/{there.yard}/picture").content == _PICTURE[::-1]
+    for kind in ("picture", "clip"):
+        assert desk.get(f"/events/{there.door}/{kind}").status_code == 404
+    staff = there.home.stranger({**sent, "Remote-Groups": "staff"})
+    assert staff.get(f"/events/{there.door}/picture").content == _PICTURE
+    wish = {"event": there.yard, "kind": "picture"}
+    for client in (desk, staff):  # a user has the same name, and is not who comes here
+        assert client.get("/site").json()["share_days"] is None
+    answer = staff.post("/shared-links", json=wish)
+    assert answer.status_code == 409
+    assert "only users of the application can share" in answer.text
+
+    path.write_text(before)
+    there.clock.advance(60)
+    assert refused(there.opened(opened)), "it has ended for good"
+    assert there.opened(unopened).status_code == 200, "it was never refused"
 
 
 def test_only_these_routes_are_open_to_links(there: _Shop) -> None:

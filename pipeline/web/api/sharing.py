@@ -17,7 +17,7 @@ from pipeline.web.caching import kept_for
 from pipeline.web.config import WebShareConfig
 from pipeline.web.events.files import LooksNoted, file_answer
 from pipeline.web.problems import WebError
-from pipeline.web.sharing.opening import DAY_S, Admitted, SharedMedia, maker_of, opened
+from pipeline.web.sharing.opening import DAY_S, Admitted, SharedMedia, may_share, opened
 from pipeline.web.sharing.page import language_of, refused_page, shared_page
 from pipeline.web.state import State, WebState
 
@@ -90,9 +90,7 @@ def share(wish: ShareWish, visitor: _Sharer, state: State) -> MadeLink:
     if config is None:
         said = "links without signing in are off; `web: {share: {days: 7}}` in the file allows them"
         raise WebError(409, said)
-    maker = maker_of(state, visitor.name)
-    is_user = visitor.session is not None and not visitor.is_of_provider
-    if not is_user or maker is None or maker.permissions != visitor.permissions:
+    if not may_share(state, visitor):
         said = (
             "only users of the application can share: what they may is asked again each time a "
             "link is opened"

@@ -11,6 +11,7 @@ from pipeline.deployment.model import Deployment
 from pipeline.web.access.guard import needs
 from pipeline.web.access.permissions import Permission
 from pipeline.web.access.visitor import Visitor
+from pipeline.web.sharing.opening import may_share
 from pipeline.web.state import State, WebState
 
 router = APIRouter(tags=["site"])
@@ -45,7 +46,7 @@ class SiteInfo(BaseModel):
     role: str | None
     permissions: list[str]
     share_days: int | None
-    """How many days a link to a picture or clip opens, at most; None where none can be made."""
+    """How many days a link to a picture or clip opens, at most; None for who can make none."""
 
 
 @router.get("/site")
@@ -62,6 +63,7 @@ def site_info(visitor: Annotated[Visitor, needs(Permission.LOOK)], state: State)
         )
         for name in visitor.seen_of(deployment.cameras)
     ]
+    share = deployment.web.share
     return SiteInfo(
         name=deployment.site.name or "",
         timezone=deployment.site.timezone,
@@ -73,7 +75,7 @@ def site_info(visitor: Annotated[Visitor, needs(Permission.LOOK)], state: State)
         visitor=visitor.name,
         role=visitor.role,
         permissions=sorted(visitor.permissions),
-        share_days=None if deployment.web.share is None else deployment.web.share.days,
+        share_days=None if share is None or not may_share(state, visitor) else share.days,
     )
 
 

@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 
 from pipeline.core.address import without_secrets
 from pipeline.core.errors import StoreError
+from pipeline.core.frames import LEFT_OUT
 from pipeline.core.machine import installed_version
 from pipeline.core.store import EventFilter, History, Page, Span
 from pipeline.deployment.model import Deployment
@@ -428,6 +429,11 @@ def _about(sentence: str, status: DeploymentStatus) -> tuple[Subject, str]:
     return "deployment", ""
 
 
+def _lost(dropped: Mapping[str, int]) -> dict[str, int]:
+    """Without what the file says shall be left out."""
+    return {why: number for why, number in dropped.items() if why not in LEFT_OUT}
+
+
 # How a sentence of `status_of` begins or goes on, and what then helps.
 _ADVICE: tuple[tuple[str, Advice], ...] = (
     (" refused ", "sink_refused"),
@@ -481,7 +487,7 @@ def _camera(
         judged_a_second=rates.get("judged"),
         lag_s=one.lag_s,
         sampled=None if figures is None else figures.sampled,
-        dropped={} if figures is None else dict(figures.dropped),
+        dropped={} if figures is None else _lost(figures.dropped),
         failed=None if figures is None else figures.failed,
         troubles=[
             CameraTrouble(

@@ -65,6 +65,16 @@ def maker_of(state: WebState, name: str) -> Visitor | None:
     return visitor if may else None
 
 
+def may_share(state: WebState, visitor: Visitor) -> bool:
+    """Whether somebody may share as the user that he has signed in as by a password.
+
+    What comes by a proxy, a provider or a token is not asked again when a link is opened.
+    """
+    maker = maker_of(state, visitor.name)
+    is_user = visitor.session is not None and not visitor.is_of_provider
+    return is_user and maker is not None and maker.permissions == visitor.permissions
+
+
 def opened(state: WebState, admitted: Admitted, text: str, network: str) -> SharedMedia:
     """What a secret opens.
 

@@ -2,7 +2,7 @@ import { useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { get } from "../../api/client.ts";
 import type { components } from "../../api/schema.d.ts";
-import { addTexts, number, t } from "../../app/language.ts";
+import { addTexts, number, t, tn } from "../../app/language.ts";
 import { useLoaded } from "../../app/loaded.ts";
 import { query, setQuery } from "../../app/router.ts";
 import { areKeysOn, bandwidth } from "../../app/settings.ts";
@@ -289,7 +289,7 @@ function Engines({ wall }: { wall: Wall }) {
         <li key={name} class={(one.oldest_s ?? 0) > 2 ? "tile-warning" : undefined}>
           <strong>{name}</strong>{" "}
           {one.waiting
-            ? t("live.waiting_frames", { n: one.waiting, age: duration(Math.round((one.oldest_s ?? 0) * 10) / 10) })
+            ? tn("live.waiting_frames", one.waiting, { age: duration(Math.round((one.oldest_s ?? 0) * 10) / 10) })
             : t("live.keeps_up")}
         </li>
       ))}

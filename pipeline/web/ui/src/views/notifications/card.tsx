@@ -22,7 +22,7 @@ import { Button } from "../../parts/button.tsx";
 import { Checkbox, Choice, SelectField, TextField } from "../../parts/field.tsx";
 import { Card } from "../../parts/page.tsx";
 import { Said } from "../../parts/said.tsx";
-import { Empty, sentenceOf, Whichever } from "../../parts/states.tsx";
+import { sentenceOf, Whichever } from "../../parts/states.tsx";
 import { toast } from "../../parts/toast.tsx";
 import { texts } from "./texts.ts";
 import "./notifications.css";
@@ -169,7 +169,7 @@ function Devices({
     <section class="push-part">
       <h3>{t("push.devices")}</h3>
       {devices.length === 0 ? (
-        <Empty title={t("push.devices.none")} />
+        <p class="muted">{t("push.devices.none")}</p>
       ) : (
         <ul class="push-devices">
           {devices.map((one) => {
