@@ -26,6 +26,7 @@ _SERVED, _ABANDONED = Column("served"), Column("abandoned")
 _CENSORED = Column("censored")
 _WAIT = Column("mean_wait_s", "mean wait", decimals=1, suffix=" s")
 _MEDIAN = Column("median_wait_s", "median wait", decimals=0, suffix=" s")
+_P90 = Column("p90_wait_s", "90 % wait at most", decimals=0, suffix=" s")
 
 
 def wait_measure(wait_s: float) -> str:
@@ -34,15 +35,18 @@ def wait_measure(wait_s: float) -> str:
     return f"wait_over_{WAITS_S[-1]}_s" if above is None else f"wait_under_{above}_s"
 
 
-def median_wait(counts: Sequence[float]) -> float | None:
-    """The median of waits that are counted as WAITS_S says; within one of them, in proportion."""
-    total = sum(counts)
-    if not total:
+def wait_quantile(counts: Sequence[float], share: float) -> float | None:
+    """How long a share of waits lasted at most, which are counted as WAITS_S says.
+
+    Within one of these spans in proportion; the last one has no end, so it is its beginning.
+    """
+    wanted = sum(counts) * share
+    if not wanted:
         return None
     below = 0.0
     for (least, most), count in zip(pairwise(WAITS_S), counts, strict=False):
-        if below + count >= total / 2:
-            return least + (most - least) * (total / 2 - below) / count
+        if below + count >= wanted:
+            return least + (most - least) * (wanted - below) / count
         below += count
     return float(WAITS_S[-1])
 
@@ -94,7 +98,7 @@ class QueueRuleConfig(StaffLeftOut):
         *(Measure(name, "sum", "people") for name in _WAITS),
     )
     table: ClassVar[SummaryTable | None] = SummaryTable(
-        "queue", "queues", (_MEAN, _MOST, _SERVED, _ABANDONED, _CENSORED, _WAIT, _MEDIAN)
+        "queue", "queues", (_MEAN, _MOST, _SERVED, _ABANDONED, _CENSORED, _WAIT, _MEDIAN, _P90)
     )
     manual: ClassVar[ManualCount | None] = ManualCount(
         "queues",
@@ -121,12 +125,14 @@ class QueueRuleConfig(StaffLeftOut):
         return References(zones=(self.zone, self.served))
 
     def sum_up(self, record: "RuleRecord") -> Mapping[str, float | None] | None:
-        """The sums and levels, and the mean and median wait of those who were served."""
+        """The sums and levels; of the waits of those who were served the mean, median and p90."""
         known = {measure.name: measure.of(record.minutes) for measure in self.measures}
         served, wait_s = known["served"], known["wait_s"]
         shown = {m.column.name: known[m.name] for m in self.measures if m.column is not None}
         shown[_WAIT.name] = wait_s / served if served and wait_s is not None else None
-        shown[_MEDIAN.name] = median_wait([known[name] or 0 for name in _WAITS])
+        waits = [known[name] or 0 for name in _WAITS]
+        shown[_MEDIAN.name] = wait_quantile(waits, 0.5)
+        shown[_P90.name] = wait_quantile(waits, 0.9)
         return shown
 
     def build(self, context: "RuleContext") -> "Rule":

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pipeline.core.errors import ConfigError
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Observation, Rule
-from pipeline.rules.queue import QueueRuleConfig, median_wait, wait_measure
+from pipeline.rules.queue import QueueRuleConfig, wait_measure, wait_quantile
 from tests.rules.scene import (
     FAILED,
     Place,
@@ -267,17 +267,19 @@ def test_an_edit_keeps_the_minute() -> None:
 
 
 @pytest.mark.parametrize(
-    ("waits", "median"),
+    ("waits", "median", "p90"),
     [
-        ([], None),
-        ([5.0], 7.5),
-        ([20.0, 20.0], 22.5),
-        ([5.0, 100.0, 110.0], 97.5),
-        ([4000.0], 1800.0),
-        ([15.0, 15.0, 15.0], 22.5),
+        ([], None, None),
+        ([5.0], 7.5, 13.5),
+        ([20.0, 20.0], 22.5, 28.5),
+        ([5.0, 100.0, 110.0], 97.5, 115.5),
+        ([4000.0], 1800.0, 1800.0),
+        ([15.0, 15.0, 15.0], 22.5, 28.5),
     ],
 )
-def test_the_median_of_counted_waits(waits: list[float], median: float | None) -> None:
+def test_quantiles_of_counted_waits(
+    waits: list[float], median: float | None, p90: float | None
+) -> None:
     """Within the span that holds it, in proportion."""
     names = [
         m.name for m in QueueRuleConfig.measures if m.name.startswith("wait_") and "er_" in m.name
@@ -286,7 +288,8 @@ def test_the_median_of_counted_waits(waits: list[float], median: float | None) -
 
     assert len(names) == 13
     assert sum(counts) == len(waits)
-    assert median_wait(counts) == median
+    assert wait_quantile(counts, 0.5) == pytest.approx(median)
+    assert wait_quantile(counts, 0.9) == pytest.approx(p90)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -409,6 +410,60 @@ def test_the_timeline_hatches_what_is_not_known(fresh: tuple[Application, SqlSto
         ] == [2, 2, 2, 0, 0, 0]
     out = app.client.get("/timeline", params={**asked, "direction": "out"}).json()
     assert sum(out["lanes"][0]["counts"]) == 0
+
+
+def test_a_month_says_what_its_days_hold(fresh: tuple[Application, SqlStore]) -> None:
+    """By the site's clock, where days have 23 and 25 hours; of what the visitor may see."""
+    app, store = fresh
+    moments = [
+        datetime(2026, 10, 24, 23, 59, tzinfo=_BERLIN),
+        datetime(2026, 10, 25, 0, 0, tzinfo=_BERLIN),
+        datetime(2026, 10, 25, 2, 30, tzinfo=_BERLIN, fold=1),
+        datetime(2026, 10, 25, 23, 59, tzinfo=_BERLIN),
+        datetime(2026, 10, 26, 0, 0, tzinfo=_BERLIN),
+        datetime(2026, 11, 1, 0, 0, tzinfo=_BERLIN),
+    ]
+    keep(store, [crossing(n, one.timestamp()) for n, one in enumerate(moments)])
+    begins = datetime(2026, 10, 24, tzinfo=_BERLIN).timestamp()
+    store.commit(Commit(buckets=minutes("door", "in", begins, [1.0] * 720)))
+
+    def told(month: str, **more: str) -> dict[str, Any]:
+        answer = app.client.get("/calendar", params={"month": month, **more})
+        assert answer.status_code == 200, answer.text
+        said: dict[str, Any] = answer.json()
+        return said
+
+    october = told("2026-10", camera="door")
+    days = {one["day"]: one for one in october["days"]}
+    assert (october["timezone"], len(days)) == ("Europe/Berlin", 31)
+    assert {day: one["happenings"] for day, one in days.items() if one["happenings"]} == {
+        "2026-10-24": 1,
+        "2026-10-25": 3,
+        "2026-10-26": 1,
+    }
+    assert [round(one["until"] - one["since"]) // 3600 for one in october["days"]] == [
+        25 if day == "2026-10-25" else 24 for day in days
+    ]
+    assert all(a["until"] == b["since"] for a, b in pairwise(october["days"]))
+    assert days["2026-10-24"]["known"] == 0.5
+    assert days["2026-10-23"]["known"] == 0.0
+    assert told("2199-01")["days"][0]["known"] is None
+    assert [one["happenings"] for one in told("2026-11")["days"]][:2] == [1, 0]
+    assert len(told("2026-03")["days"]) == 31
+    # As the list has it, day by day, and what is reviewed is taken off.
+    for one in october["days"][22:27]:
+        span = {"since": one["since"], "until": one["until"]}
+        cards = app.client.get("/events", params=span).json()["events"]
+        assert len(cards) == one["happenings"] == one["unreviewed"]
+        if one["day"] == "2026-10-25":
+            seen = {"ids": [card["id"] for card in cards[:2]], "reviewed": True}
+            assert app.client.post("/reviews", json=seen).status_code == 200
+    assert told("2026-10")["days"][24]["unreviewed"] == 1
+    assert not any(one["happenings"] for one in told("2026-10", rule="long")["days"])
+    app.doors.who = Visitor.of_role("eve", Role.VIEWER, ["till"])
+    assert not any(one["happenings"] for one in told("2026-10", camera="door")["days"])
+    for month in ("2026-13", "1970-12", "2026-1", "x"):
+        assert app.client.get("/calendar", params={"month": month}).status_code == 422
 
 
 def test_a_search_that_takes_long_is_cut_and_goes_on(app: Application) -> None:

@@ -1,8 +1,11 @@
 """The list of what happened, its timeline and its panel, in a real browser."""
 
+import re
 import shutil
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -133,6 +136,52 @@ def test_filters_are_in_the_address(shown: tuple[Application, SqlStore], new_pag
     expect(other.locator(".event")).to_have_count(12)
     other.get_by_role("searchbox").fill("nothing says this")
     expect(other.get_by_text("Nothing passes these filters.")).to_be_visible()
+
+
+def test_a_day_is_chosen_in_the_calendar(
+    shown: tuple[Application, SqlStore], new_page: NewPage
+) -> None:
+    """By keys, over the borders of months; a day's name says what its mark does."""
+    app, store = shown
+    zone = ZoneInfo("Europe/Berlin")
+    late = datetime(2026, 10, 25, 12, tzinfo=zone)  # of a day with 25 hours
+    keep(store, [crossing(300, late.timestamp())])
+    page = new_page(width=PHONE, language="de-DE")
+    since = datetime(2026, 11, 1, tzinfo=zone).timestamp()
+    page.goto(f"{app.url}/events?since={since:.0f}&until={since + 86_400:.0f}")
+    page.get_by_role("button", name="Kalender", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Kalender")
+    grid = dialog.get_by_role("grid", name="November 2026")
+    expect(grid).to_have_attribute("aria-busy", "false")
+    expect(grid.get_by_role("columnheader").first).to_have_text("Mo")
+    expect(dialog.locator("button:focus")).to_have_attribute("aria-label", re.compile("1. Novem"))
+    expect(grid.get_by_role("gridcell", selected=True)).to_have_count(1)
+    assert_accessible(page)
+    page.keyboard.press("ArrowUp")
+    october = dialog.get_by_role("grid", name="Oktober 2026")
+    expect(october).to_have_attribute("aria-busy", "false")
+    focused = dialog.locator("button:focus")
+    for key, day in (
+        ("Home", "Montag, 19. Oktober 2026"),
+        ("PageUp", "Samstag, 19. September 2026"),
+        ("PageDown", "Montag, 19. Oktober 2026"),
+        ("End", "Sonntag, 25. Oktober 2026"),
+    ):
+        page.keyboard.press(key)
+        expect(focused).to_have_attribute("aria-label", re.compile(f"^{day}"))
+    held = re.compile(r", ein Ereignis, 1 nicht geprüft, 0\s% abgedeckt$")
+    expect(focused).to_have_attribute("aria-label", held)
+    page.keyboard.press("Enter")
+    expect(dialog).to_have_count(0)
+    begins, ends = (datetime(2026, 10, day, tzinfo=zone).timestamp() for day in (25, 26))
+    assert ends - begins == 25 * 3600
+    expect(page).to_have_url(re.compile(f"since={begins:.0f}&until={ends:.0f}"))
+    expect(page.locator(".event")).to_have_count(1)
+    page.get_by_role("button", name="Kalender", exact=True).click()
+    expect(dialog.get_by_role("gridcell", selected=True)).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_role("button", name="Kalender", exact=True)).to_be_focused()
 
 
 def test_new_events_wait_in_their_bar(

@@ -406,11 +406,24 @@ def test_waits_and_staff_are_told(tmp_path: Path) -> None:
     file = two_cameras(tmp_path, "UTC", [date(2026, 11, 3)])
     with application(file) as app:
         told = got(app.client.get("/numbers", params={"first": "2026-11-03", "step": "1h"}))
+        dark = {"first": "2026-11-02", "last": "2026-11-02", "step": "1h", "rule": "till/queue"}
+        (unknown,) = got(app.client.get("/numbers", params=dark))["series"]
     door, queue = told["series"]
     assert door["staff"] == "zone back"
     waits = {one["name"]: one for one in queue["measures"]}
     assert waits["mean_wait_s"]["values"] == [40.0] * 24
     assert waits["median_wait_s"]["total"] == pytest.approx(45.0)
+    # Within the span in which all of them are counted, 30 to 60 seconds, in proportion.
+    assert waits["p90_wait_s"]["total"] == pytest.approx(57.0)
+    assert waits["p90_wait_s"]["values"] == [pytest.approx(57.0)] * 24
+    assert [one["name"] for one in queue["measures"]] == [
+        *("mean", "maximum", "served", "abandoned", "censored"),
+        *("mean_wait_s", "median_wait_s", "p90_wait_s"),
+    ]
+    # Of a day of which nothing is known there is no length and no wait, and none that is zero.
+    assert (unknown["known"], set(unknown["coverage"])) == (0.0, {0.0})
+    for one in unknown["measures"]:
+        assert (one["total"], one["values"]) == (None, [None] * 24)
     assert waits["mean"]["total"] == 2.0
     assert "wait_under_60_s" not in waits
 

@@ -103,6 +103,10 @@ def test_numbers_show_what_is_unknown_and_open_to_minutes_and_events(
     total = page.locator(".totals > div").first
     expect(total).to_contain_text(f"≥ {told['measures'][0]['total']:,.0f}")
     expect(total).to_contain_text("of opening time")
+    # What it would be without the gap is said beside it, with how that comes about.
+    counted, known = told["measures"][0]["total"], told["known"]
+    total.get_by_text(f"about {counted / known:,.0f} if the gaps were like the rest").click()
+    expect(total.get_by_text(f"{counted:,.0f} counted in the")).to_be_visible()
     expect(page.get_by_text("Hatched: not known")).to_be_visible()
     assert_accessible(page)
     page.get_by_role("button", name="As a table").last.click()

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -19,6 +20,7 @@ from pipeline.core.reviews import Remark
 from pipeline.web.access.guard import needs
 from pipeline.web.access.permissions import Permission
 from pipeline.web.access.visitor import Visitor
+from pipeline.web.events.calendar import month_of, zone_of
 from pipeline.web.events.finding import Finder
 from pipeline.web.events.lanes import MOST_BINS, MOST_DAYS, LanesBy, bins_of, timeline
 from pipeline.web.events.sending import SentTo
@@ -141,6 +143,38 @@ class _OnTimeline(EventFilters):
 
     by: LanesBy = "camera"
     bins: Annotated[int, Field(ge=1, le=MOST_BINS)] = 120
+
+
+class _OfMonth(BaseModel):
+    """The month of a calendar, and what is counted in it."""
+
+    month: Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
+    """Such as 2026-11."""
+    camera: _Names = []
+    rule: _Names = []
+    type: _Names = []
+
+
+class DaySaid(BaseModel):
+    """A day of a site's clock, which has 23 or 25 hours where clocks change."""
+
+    day: date
+    since: float
+    until: float
+    """UTC seconds; the day ends before it."""
+    happenings: int
+    unreviewed: int
+    """By who asks."""
+    known: float | None
+    """The mean share of it that is known of the cameras; None for a day that is to come."""
+
+
+class CalendarSaid(BaseModel):
+    """The days of a month."""
+
+    month: str
+    timezone: str
+    days: list[DaySaid]
 
 
 class SecondLookSaid(BaseModel):
@@ -460,6 +494,23 @@ def timeline_of(
         blind=[BlindSaid.model_validate(one, from_attributes=True) for one in found.blind],
         edits=[EditSaid.model_validate(one, from_attributes=True) for one in found.edits],
         cut=found.cut,
+    )
+
+
+@router.get("/calendar")
+def calendar_of(visitor: Looker, state: State, asked: Annotated[_OfMonth, Query()]) -> CalendarSaid:
+    """How much happened on each day of a month, and how much of the day is known."""
+    year, month = map(int, asked.month.split("-"))
+    if not 1971 <= year <= 2199:
+        raise WebError(422, f"{asked.month} is not between 1971-01 and 2199-12", place="month")
+    finder = finder_of(state, visitor)
+    wish = EventFilters(camera=asked.camera, rule=asked.rule, type=asked.type).wish()
+    with state.heavy.turn(visitor.name):
+        days = month_of(finder, wish, date(year, month, 1), state.clock.now())
+    return CalendarSaid(
+        month=asked.month,
+        timezone=zone_of(finder, wish),
+        days=[DaySaid.model_validate(one, from_attributes=True) for one in days],
     )
 
 

@@ -79,24 +79,48 @@ def timeline(finder: Finder, wish: EventWish, bins: Bins, by: LanesBy, now: floa
         names.setdefault(lane)
     chosen = list(names)[:MOST_LANES]
     cameras = sorted({camera for camera, _ in chosen})
-    shares: dict[tuple[str, str], dict[int, float]] = {}
-    for share in finder.store.happenings.known(bins, cameras, by_rule=by == "rule"):
-        shares.setdefault((share.camera, share.rule), {})[share.bin] = share.minutes
     blind = _blind(finder, cameras, bins, now)
     lanes = []
-    for lane in chosen:
-        minutes = shares.get(lane)
-        known = (
-            _unblind(lane[0], blind, finder, bins, now)
-            if minutes is None
-            else [_share(minutes.get(n, 0.0), bins, n, now) for n in range(bins.number)]
-        )
+    for lane, (known, is_measured) in _known(finder, chosen, blind, bins, by, now).items():
         counted = counts.get(lane, {})
         row = [counted.get(n, 0) for n in range(bins.number)]
-        lanes.append(TimelineLane(*lane, row, known, minutes is not None))
+        lanes.append(TimelineLane(*lane, row, known, is_measured))
     span = bins.span
     shown = [one for one in blind if one.until is None or one.until > (span.since or 0.0)]
     return TimelineLanes(bins, lanes, shown, _edits(finder, wish, span, chosen, by), cut)
+
+
+def known_of(
+    finder: Finder, cameras: Sequence[str], bins: Bins, now: float
+) -> dict[str, Sequence[float | None]]:
+    """The share of each bin that is known of each camera; None for what is still to come."""
+    lanes = [(camera, "") for camera in cameras]
+    found = _known(finder, lanes, _blind(finder, cameras, bins, now), bins, "camera", now)
+    return {camera: known for (camera, _), (known, _) in found.items()}
+
+
+def _known(
+    finder: Finder,
+    lanes: Sequence[tuple[str, str]],
+    blind: Sequence[BlindTime],
+    bins: Bins,
+    by: LanesBy,
+    now: float,
+) -> dict[tuple[str, str], tuple[Sequence[float | None], bool]]:
+    """Of each lane, and whether that is from minutes that rules kept."""
+    cameras = sorted({camera for camera, _ in lanes})
+    shares: dict[tuple[str, str], dict[int, float]] = {}
+    for share in finder.store.happenings.known(bins, cameras, by_rule=by == "rule"):
+        shares.setdefault((share.camera, share.rule), {})[share.bin] = share.minutes
+    found: dict[tuple[str, str], tuple[Sequence[float | None], bool]] = {}
+    for lane in lanes:
+        minutes = shares.get(lane)
+        if minutes is None:
+            found[lane] = _unblind(lane[0], blind, finder, bins, now), False
+        else:
+            known = [_share(minutes.get(n, 0.0), bins, n, now) for n in range(bins.number)]
+            found[lane] = known, True
+    return found
 
 
 def _names(finder: Finder, wish: EventWish, by: LanesBy) -> dict[tuple[str, str], None]:

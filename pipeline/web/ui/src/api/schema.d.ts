@@ -1091,6 +1091,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/calendar": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Calendar Of
+         * @description How much happened on each day of a month, and how much of the day is known.
+         */
+        get: operations["calendar_of_api_v1_calendar_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events/{event_id}/picture": {
         parameters: {
             query?: never;
@@ -1407,6 +1427,18 @@ export interface components {
             auth: string;
         };
         /**
+         * CalendarSaid
+         * @description The days of a month.
+         */
+        CalendarSaid: {
+            /** Month */
+            month: string;
+            /** Timezone */
+            timezone: string;
+            /** Days */
+            days: components["schemas"]["DaySaid"][];
+        };
+        /**
          * CameraInfo
          * @description A camera, as far as views need it.
          */
@@ -1711,6 +1743,27 @@ export interface components {
             mean_stay_s: number | null;
             /** Rules */
             rules: components["schemas"]["DayOfRule"][];
+        };
+        /**
+         * DaySaid
+         * @description A day of a site's clock, which has 23 or 25 hours where clocks change.
+         */
+        DaySaid: {
+            /**
+             * Day
+             * Format: date
+             */
+            day: string;
+            /** Since */
+            since: number;
+            /** Until */
+            until: number;
+            /** Happenings */
+            happenings: number;
+            /** Unreviewed */
+            unreviewed: number;
+            /** Known */
+            known: number | null;
         };
         /**
          * DoneCount
@@ -6021,6 +6074,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TimelineSaid"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    calendar_of_api_v1_calendar_get: {
+        parameters: {
+            query: {
+                month: string;
+                camera?: string[];
+                rule?: string[];
+                type?: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CalendarSaid"];
                 };
             };
             /** @description Validation Error */

@@ -12,6 +12,7 @@ import { clock, day, moment, startOfDay } from "../../app/times.ts";
 import { IconButton, Button } from "../../parts/button.tsx";
 import { Choice } from "../../parts/field.tsx";
 import { Whichever } from "../../parts/states.tsx";
+import { CalendarButton } from "./calendar.tsx";
 import { binAt, gapsOf, heightOf, spanBetween, ticksOf, zoomed } from "./drawing.ts";
 import { toApi } from "./filters.ts";
 import { choose, filters } from "./model.ts";
@@ -84,6 +85,7 @@ export function TimelineBand() {
           onValue={(value) => setQuery({ span: value === "day" ? null : value })}
         />
         <div class="row">
+          <CalendarButton />
           <IconButton icon="left" label={t("events.timeline.earlier")} onClick={() => move(-0.5)} />
           <IconButton icon="right" label={t("events.timeline.later")} onClick={() => move(0.5)} />
           <Choice

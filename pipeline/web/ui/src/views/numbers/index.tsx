@@ -20,6 +20,7 @@ import { ExportMenu } from "./export_menu.tsx";
 import { HeatMap } from "./heat_map.tsx";
 import {
   closedSpans,
+  extrapolated,
   type Group,
   groupOf,
   groupsOf,
@@ -370,11 +371,43 @@ function Totals({
             <dd class={isPartly ? "known known-partly" : "known"}>
               {t(key, { percent: shareText(known) })}
             </dd>
+            <IfLikeTheRest line={line} rules={own} known={known} />
             {before && <Earlier answer={answer} line={before} />}
           </div>
         );
       })}
     </dl>
+  );
+}
+
+/** What a sum would be without its gaps: beside what was measured, and never in its place. */
+function IfLikeTheRest({
+  line,
+  rules,
+  known,
+}: {
+  line: Line;
+  rules: readonly RuleSeries[];
+  known: number;
+}) {
+  const value = extrapolated(line, rules);
+  if (value === null) return null;
+  const about = valueText(Math.round(value), line.measure);
+  const how = rules.length === 1 ? "numbers.gaps.how" : "numbers.gaps.how_site";
+  return (
+    <dd class="known">
+      <details class="if-like-the-rest">
+        <summary>{t("numbers.gaps.about", { value: about })}</summary>
+        <p>
+          {t(how, {
+            counted: valueText(line.total, line.measure),
+            percent: shareText(known),
+            value: about,
+          })}
+        </p>
+        <p>{t("numbers.gaps.note")}</p>
+      </details>
+    </dd>
   );
 }
 

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { components } from "../../api/schema.d.ts";
 import {
   closedSpans,
+  extrapolated,
   groupsOf,
   knownShares,
   lineBefore,
@@ -192,4 +193,28 @@ test("conversion is hatched by its doors, where the site is open", () => {
   const found = answer([rule("a", [60, 60, 30, 0], [IN, OUT])], { sold: [sold] });
   assert.deepEqual(rateOnGrid(found, sold.site, sold.conversion), [25, null, null]);
   assert.deepEqual(unknownOf(found, sold.site, sold.known, 0.9), [{ since: HOUR, until: 2 * HOUR }]);
+});
+
+test("a sum with gaps is reckoned up where enough is known, and nothing else is", () => {
+  const found = (known: number[], more = {}) => {
+    const rules = known.map((share, index) => ({
+      ...rule(`r${index}`, [60], [measure("entered", [90], { total: 90 })]),
+      known: share,
+    }));
+    const total = 90 * known.length;
+    const line = { key: "k", of: "s", measure: measure("entered", []), values: [], total, ...more };
+    return extrapolated(line, rules);
+  };
+  assert.equal(found([0.9]), 100);
+  assert.equal(found([0.5]), 180);
+  assert.equal(found([0.9, 1]), 190); // each by its own share
+  assert.equal(found([0.49]), null);
+  assert.equal(found([0.9, 0.2]), null);
+  assert.equal(found([1]), null); // there are no gaps
+  assert.equal(found([0.9], { total: null }), null);
+  assert.equal(found([0.9], { total: 0 }), null);
+  assert.equal(found([0.9], { total: 80 }), null); // that is of another rule
+  for (const over_time of ["mean", "max", "derived"]) {
+    assert.equal(found([0.9], { measure: { ...measure("entered", []), over_time } }), null);
+  }
 });

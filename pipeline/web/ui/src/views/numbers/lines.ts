@@ -113,6 +113,31 @@ function spread(answer: Answer, site: string, values: readonly (number | null)[]
   return shared.map((step) => by.get(step.since) ?? null);
 }
 
+/** Of less than this share no sum is reckoned up to the whole. */
+export const LEAST_KNOWN = 0.5;
+/** Of more than this there is nothing to reckon. */
+const ALL_KNOWN = 0.995;
+
+/**
+ * What a sum would be if its gaps were like the rest: what each rule counted, by the share of its
+ * time that is known. Null where it is no sum, has no gaps, or too little of a rule is known.
+ */
+export function extrapolated(line: Line, rules: readonly RuleSeries[]): number | null {
+  if (line.measure.over_time !== "sum" || !line.total) return null;
+  const parts = rules.flatMap((rule) => {
+    const own = rule.measures.find(
+      (one) => one.name === line.measure.name && one.unit === line.measure.unit,
+    );
+    return own ? [{ total: own.total, known: Math.min(1, rule.known) }] : [];
+  });
+  if (parts.length === 0 || parts.every((one) => one.known >= ALL_KNOWN)) return null;
+  if (parts.some((one) => one.total === null || one.known < LEAST_KNOWN)) return null;
+  // Not of other rules than those that the sum is of.
+  const counted = parts.reduce((sum, one) => sum + (one.total ?? 0), 0);
+  if (Math.abs(counted - line.total) > 1e-6 * Math.max(1, line.total)) return null;
+  return parts.reduce((sum, one) => sum + (one.total ?? 0) / one.known, 0);
+}
+
 /** A rate of a site per hundred, such as sales of those who came in, on the shared steps. */
 export function rateOnGrid(answer: Answer, site: string, rate: readonly (number | null)[]) {
   return spread(answer, site, rate).map((value) => (value === null ? null : value * 100));

@@ -77,6 +77,12 @@ export const texts = {
     "numbers.sold.note": "While open, by all who came in through {doors}.",
     "numbers.sold.problem": "Sales cannot be read: {reason}",
     "numbers.sold.reach": "The file of sales does not reach over all of this time.",
+    "numbers.gaps.about": "about {value} if the gaps were like the rest",
+    "numbers.gaps.how": "{counted} counted in the {percent} of the time that is known: {counted} ÷ {percent} ≈ {value}.",
+    "numbers.gaps.how_site":
+      "What each rule counted, divided by the share of its time that is known, and added up. Of the rule of which the least is known, that is {percent}.",
+    "numbers.gaps.note":
+      "An estimate and not a measurement: in a gap there may have been more or fewer. It is in no file and no report.",
     "numbers.capture": "Capture rate",
     "numbers.capture.share": "came in of those who passed by",
     "numbers.capture.came": "came in",
@@ -169,6 +175,12 @@ export const texts = {
     "numbers.sold.note": "Während der Öffnungszeit, an allen, die durch {doors} hereinkamen.",
     "numbers.sold.problem": "Die Verkäufe sind nicht zu lesen: {reason}",
     "numbers.sold.reach": "Die Verkaufsdatei reicht nicht über diese ganze Zeit.",
+    "numbers.gaps.about": "etwa {value}, wären die Lücken wie der Rest",
+    "numbers.gaps.how": "{counted} gezählt in den {percent} der Zeit, die bekannt sind: {counted} ÷ {percent} ≈ {value}.",
+    "numbers.gaps.how_site":
+      "Was jede Regel gezählt hat, geteilt durch den bekannten Anteil ihrer Zeit, und zusammengezählt. Bei der Regel mit den größten Lücken sind das {percent}.",
+    "numbers.gaps.note":
+      "Eine Schätzung, keine Messung: In einer Lücke können es mehr oder weniger gewesen sein. Sie steht in keiner Datei und keinem Bericht.",
     "numbers.capture": "Abschöpfungsquote",
     "numbers.capture.share": "der Vorbeigehenden kamen herein",
     "numbers.capture.came": "kamen herein",
