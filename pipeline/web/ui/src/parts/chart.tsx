@@ -11,6 +11,7 @@ import { locale, number, t } from "../app/language.ts";
 import { theme } from "../app/settings.ts";
 import { clock, day, moment, type Span } from "../app/times.ts";
 import { Button } from "./button.tsx";
+import { placesAlone } from "./lonely.ts";
 import { Table } from "./table.tsx";
 
 export interface Series {
@@ -207,7 +208,13 @@ function optionsOf(props: ChartProps, element: HTMLElement): uPlot.Options {
           paths: isBars
             ? uPlot.paths.bars?.({ size: [0.8, 64], align: bucketS ? 1 : 0 })
             : uPlot.paths.linear?.(),
-          points: { show: false },
+          // A value between two gaps has no line: it is a point, or it would not be seen.
+          points: {
+            show: false,
+            size: 6,
+            fill: stroke,
+            filter: () => (isBars ? null : placesAlone(one.values)),
+          },
           spanGaps: false,
         };
       }),
