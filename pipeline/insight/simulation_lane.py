@@ -173,6 +173,8 @@ class CutTime:
     parts: Sequence[_Part]
     until: float
     stretches: Sequence[JudgedStretch]
+    is_stored: bool
+    """All that would be concluded is as it is stored, so that there is nothing to judge."""
 
 
 class _Begun:
@@ -275,6 +277,7 @@ class LaneSimulation:
         until = last + BUCKET_S if span.until is None else min(last + BUCKET_S, span.until)
         parts = self._cut(first, until)
         stretches: list[JudgedStretch] = []
+        is_stored = not (self._every_rule or self._always or as_edited)
         end = len(parts)
         size_s = 3600.0
         # Where a clock was set back, what was judged earlier may have happened later.
@@ -282,6 +285,7 @@ class LaneSimulation:
             begin = end - 1
             run_up = begin
             if as_edited or not self._resumes(parts[begin]):
+                is_stored = False
                 if self._in_order:
                     begin = run_up = 0
                 else:
@@ -292,7 +296,7 @@ class LaneSimulation:
                     size_s = min(2 * size_s, _LARGEST_PART_S)
             stretches.append(JudgedStretch(run_up, begin, end))
             end = begin
-        return CutTime(parts, until, stretches)
+        return CutTime(parts, until, stretches, is_stored)
 
     def parts(self, span: Span, first: float, last: float) -> Iterator[tuple[float, Judged]]:
         """What was concluded from a moment on, down to `span.since`, newest first."""
