@@ -4,15 +4,10 @@ const DAY_MS = 86_400_000;
 
 /** On which day weeks begin where a language is spoken so: 1 Monday … 7 Sunday. */
 export function weekStart(tag: string): number {
-  try {
-    const locale = new Intl.Locale(tag) as Intl.Locale & {
-      getWeekInfo?: () => { firstDay: number };
-      weekInfo?: { firstDay: number };
-    };
-    return locale.getWeekInfo?.().firstDay ?? locale.weekInfo?.firstDay ?? 1;
-  } catch {
-    return 1;
-  }
+  const locale = new Intl.Locale(tag) as Intl.Locale & {
+    getWeekInfo?: () => { firstDay: number };
+  };
+  return locale.getWeekInfo?.().firstDay ?? 1;
 }
 
 const at = (day: string) => Date.parse(`${day}T00:00:00Z`);

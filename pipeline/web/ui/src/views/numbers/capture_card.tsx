@@ -49,7 +49,7 @@ export function CaptureCard({ answer, captured, zone, period, onSpan }: CaptureC
         <p role="status">{t(`numbers.capture.why.${captured.why_no_rate}`)}</p>
       )}
       <Chart
-        caption={t("numbers.capture.chart", { site: captured.site, period })}
+        caption={`${t("numbers.capture.of")}, ${captured.site}, ${period}`}
         times={steps.map((step) => step.since)}
         series={[
           {

@@ -1,11 +1,8 @@
 /** Days as texts, 2026-11-27, and what is reckoned with them. */
 
-/** A day so many days later. */
-export function dayAfter(day: string, later: number): string {
-  const at = new Date(`${day}T00:00:00Z`);
-  at.setUTCDate(at.getUTCDate() + later);
-  return at.toISOString().slice(0, 10);
-}
+import { dayLater as dayAfter } from "../../parts/month.ts";
+
+export { dayAfter };
 
 /** How many days there are from the first to the last, both included. */
 export function daysBetween(first: string, last: string): number {

@@ -393,18 +393,19 @@ function IfLikeTheRest({
   const value = extrapolated(line, rules);
   if (value === null) return null;
   const about = valueText(Math.round(value), line.measure);
-  const how = rules.length === 1 ? "numbers.gaps.how" : "numbers.gaps.how_site";
   return (
     <dd class="known">
       <details class="if-like-the-rest">
         <summary>{t("numbers.gaps.about", { value: about })}</summary>
-        <p>
-          {t(how, {
-            counted: valueText(line.total, line.measure),
-            percent: shareText(known),
-            value: about,
-          })}
-        </p>
+        {rules.length === 1 && (
+          <p>
+            {t("numbers.gaps.how", {
+              counted: valueText(line.total, line.measure),
+              percent: shareText(known),
+              value: about,
+            })}
+          </p>
+        )}
         <p>{t("numbers.gaps.note")}</p>
       </details>
     </dd>

@@ -56,7 +56,7 @@ export function SoldCard({ answer, sold, zone, period, onSpan }: SoldCardProps) 
         )}
       </dl>
       <Chart
-        caption={t("numbers.sold.chart", { site: sold.site, period })}
+        caption={`${t("numbers.sold.of")}, ${sold.site}, ${period}`}
         times={steps.map((step) => step.since)}
         series={[
           {

@@ -73,22 +73,18 @@ export const texts = {
     "numbers.sold.share": "bought something",
     "numbers.sold.transactions": "sales",
     "numbers.sold.amount": "amount sold",
-    "numbers.sold.chart": "Sales per 100 who came in, {site}, {period}",
     "numbers.sold.note": "While open, by all who came in through {doors}.",
     "numbers.sold.problem": "Sales cannot be read: {reason}",
     "numbers.sold.reach": "The file of sales does not reach over all of this time.",
     "numbers.gaps.about": "about {value} if the gaps were like the rest",
     "numbers.gaps.how": "{counted} counted in the {percent} of the time that is known: {counted} ÷ {percent} ≈ {value}.",
-    "numbers.gaps.how_site":
-      "What each rule counted, divided by the share of its time that is known, and added up. Of the rule of which the least is known, that is {percent}.",
     "numbers.gaps.note":
-      "An estimate and not a measurement: in a gap there may have been more or fewer. It is in no file and no report.",
+      "An estimate, of each rule by its own share. In a gap there may have been more or fewer; it is in no file.",
     "numbers.capture": "Capture rate",
     "numbers.capture.share": "came in of those who passed by",
     "numbers.capture.came": "came in",
     "numbers.capture.passed": "passed by outside",
     "numbers.capture.of": "who came in per 100 who passed by",
-    "numbers.capture.chart": "Who came in per 100 who passed by, {site}, {period}",
     "numbers.capture.note":
       "While open: those whom {doors} counted in, by those whom {outside} counted outside.",
     "numbers.capture.why.unknown":
@@ -171,22 +167,18 @@ export const texts = {
     "numbers.sold.share": "haben gekauft",
     "numbers.sold.transactions": "Verkäufe",
     "numbers.sold.amount": "Umsatz",
-    "numbers.sold.chart": "Verkäufe je 100, die hereinkamen, {site}, {period}",
     "numbers.sold.note": "Während der Öffnungszeit, an allen, die durch {doors} hereinkamen.",
     "numbers.sold.problem": "Die Verkäufe sind nicht zu lesen: {reason}",
     "numbers.sold.reach": "Die Verkaufsdatei reicht nicht über diese ganze Zeit.",
     "numbers.gaps.about": "etwa {value}, wären die Lücken wie der Rest",
     "numbers.gaps.how": "{counted} gezählt in den {percent} der Zeit, die bekannt sind: {counted} ÷ {percent} ≈ {value}.",
-    "numbers.gaps.how_site":
-      "Was jede Regel gezählt hat, geteilt durch den bekannten Anteil ihrer Zeit, und zusammengezählt. Bei der Regel mit den größten Lücken sind das {percent}.",
     "numbers.gaps.note":
-      "Eine Schätzung, keine Messung: In einer Lücke können es mehr oder weniger gewesen sein. Sie steht in keiner Datei und keinem Bericht.",
+      "Eine Schätzung, je Regel nach ihrem Anteil. In einer Lücke können es mehr oder weniger gewesen sein; sie steht in keiner Datei.",
     "numbers.capture": "Abschöpfungsquote",
     "numbers.capture.share": "der Vorbeigehenden kamen herein",
     "numbers.capture.came": "kamen herein",
     "numbers.capture.passed": "gingen draußen vorbei",
     "numbers.capture.of": "Hereingekommene je 100, die vorbeigingen",
-    "numbers.capture.chart": "Hereingekommene je 100, die vorbeigingen, {site}, {period}",
     "numbers.capture.note":
       "Während der Öffnungszeit: wen {doors} hereinkommen sah, an denen, die {outside} draußen zählte.",
     "numbers.capture.why.unknown":
