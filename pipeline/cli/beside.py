@@ -3,7 +3,7 @@
 import importlib
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -164,6 +164,11 @@ class ApplicationProcess:
         self.trouble = trouble
         self._children = None
         self._next_at = self._clock.monotonic() + _CHILD_AGAIN_AFTER_S
+
+    @property
+    def pids(self) -> Collection[int]:
+        """Those of the processes that it was started as, this time."""
+        return frozenset() if self._children is None else frozenset(self._children.pids)
 
     def stop(self) -> None:
         """End it; safe to repeat."""

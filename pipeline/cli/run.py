@@ -73,6 +73,7 @@ def run(
     else:
         scaled = ScaledRun(loaded, Order(file, tuple(overrides), logs, address, watch))
         child = ApplicationProcess(file, overrides, logs, SystemClock())
+        scaled.beside_pids = lambda: child.pids
         _run(scaled, deployment, stop, hang_up, address, child, as_json=as_json)
     if stop.is_set() and not as_json:
         typer.echo("stopped; run it again to resume", err=True)

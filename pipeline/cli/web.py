@@ -12,6 +12,7 @@ from pipeline.core.errors import MoonwatchError
 from pipeline.runtime.stage_process import stop_with_parent
 from pipeline.telemetry.logs import set_up
 from pipeline.web.app import interface_description
+from pipeline.web.reporting import ApplicationReporter
 from pipeline.web.run import WebServer, open_state
 from pipeline.web.state import WebState
 
@@ -63,7 +64,9 @@ def web(
         typer.echo(f"the application answers on {server.address}")
         _say_links(state, server, guest=guest)
         try:
+            reporter = ApplicationReporter(state, clock)
             while not stop.wait(_LOOK_S) and server.failure is None:
+                reporter.poll()
                 if hang_up.is_set():
                     hang_up.clear()
                     state.file.look_now()

@@ -76,7 +76,8 @@ def answers_to(deployment: Deployment, request: str, version: str, clock: Clock)
 
 
 def _running(meeting: MeetingPoint) -> dict[str, Report]:
-    return {m: r for m, r in reports_of(meeting.presence).items() if not r.is_last}
+    reports = reports_of(meeting.presence).items()
+    return {m: r for m, r in reports if not (r.is_last or r.is_beside)}
 
 
 def _answers(asked: Mapping[str, Report], request: str, version: str) -> ReloadAnswers:

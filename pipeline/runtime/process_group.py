@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -94,6 +94,8 @@ class ScaledRun:
         self._member = new_member("run")
         self.beside: Callable[[], str | None] = lambda: None
         """What is wrong with what goes on beside the stages, such as the application."""
+        self.beside_pids: Callable[[], Collection[int]] = frozenset
+        """The processes that go on beside the stages, whose reports are this run's as well."""
 
     def start(self) -> None:
         """Start the children."""
@@ -221,7 +223,9 @@ class ScaledRun:
         if (trouble := self.beside()) is None:
             return  # what was said expires
         up_s = round(now - self._began, 1)
-        report = Report("run", socket.gethostname(), os.getpid(), up_s, troubles=[trouble])
+        report = Report(
+            "run", socket.gethostname(), os.getpid(), up_s, troubles=[trouble], is_beside=True
+        )
         with suppress(QueueError):  # the queue reports it
             self._queues.presence.say(self._member, report.to_bytes(), TTL)
 
@@ -231,7 +235,7 @@ class ScaledRun:
             everybody = reports_of(self._queues.presence)
         except QueueError:
             return  # the queue reports it
-        host, pids = socket.gethostname(), self._children.pids
+        host, pids = socket.gethostname(), {*self._children.pids, *self.beside_pids()}
         self._now = {m: r for m, r in everybody.items() if r.host == host and r.pid in pids}
         self._reports.update(self._now)
 

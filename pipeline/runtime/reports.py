@@ -80,6 +80,8 @@ class Report:
     """Another process is doing this stage's work; this one takes over if it ends."""
     is_last: bool = False
     """This is the last report of a process that ends."""
+    is_beside: bool = False
+    """It is no stage: it only says what is wrong beside them, and answers no request."""
     samples: Sequence[str] = ()
     """The cameras that a sampler has open."""
     stands_by_for: Sequence[str] = ()
@@ -255,6 +257,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "progress": lambda said: None if said is None else measured_number(said),
     "stands_by": bool,
     "is_last": bool,
+    "is_beside": bool,
     "samples": _names,
     "stands_by_for": _names,
     "over": _names,

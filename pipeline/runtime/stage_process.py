@@ -316,7 +316,7 @@ def _reloader(stage: Stage, reporter: Reporter, process_context: ProcessContext)
         return [
             report.request if report.request and report.outcome not in APPLIED else report.version
             for report in reports
-            if report.stage != stage.name and not report.is_last
+            if report.stage != stage.name and not (report.is_last or report.is_beside)
         ]
 
     return Reloader(

@@ -1,6 +1,8 @@
 """What `status` says of a deployment is true: troubles by name, and no calm where nobody knows."""
 
 import json
+import logging
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -16,18 +18,22 @@ from pipeline.core.clock import SystemClock
 from pipeline.core.measures import Health
 from pipeline.core.sinks import HELD_BACK, HeldBack
 from pipeline.core.store import Commit, Undelivered
+from pipeline.core.unforeseen import UnforeseenErrors
 from pipeline.deployment.loader import load, read
 from pipeline.insight.status import STAGES, DeploymentStatus, status_of
+from pipeline.runtime.asked_reload import answers_to
 from pipeline.runtime.process_group import Order, ScaledRun
 from pipeline.runtime.reload import DeploymentFile
 from pipeline.runtime.reports import Report, new_member
 from pipeline.runtime.stage_process import shared_queues
 from pipeline.telemetry.figures import CameraFigures
 from pipeline.testing import patience, wait_until
+from pipeline.web.reporting import ApplicationReporter
 from tests.cli.commands import moonwatch
 from tests.contracts.event_tools import an_event
 from tests.redis_server import Redis, free_port, shared
 from tests.runtime.clips import CLIP, camera, deployment, written
+from tests.web.applications import application
 
 AT = 1_780_315_200.0  # 2026-06-01T12:00:00Z, 13:00 in London
 BOTH = {"both": {"first": {"rule": "middle"}, "then": {"rule": "across"}, "within": "10s"}}
@@ -123,6 +129,39 @@ def test_a_group_tells_of_the_application_beside_it(tmp_path: Path, server: Redi
 
     wait_until(is_told, patience(10))
     group.beside = lambda: None
+    wait_until(lambda: seen(file).ok is True, patience(20))
+    group.close()
+
+
+@pytest.mark.redis
+def test_a_group_tells_of_what_goes_wrong_inside_the_application(
+    tmp_path: Path, server: Redis
+) -> None:
+    """An error nobody foresaw in one of its threads: in `status` and in what `/readyz` says."""
+    file = deployed(tmp_path, queue=redis_at(server.url, tmp_path))
+    deliver(tmp_path)
+    at_work(file, *STAGES)
+    group = ScaledRun(DeploymentFile(file, (), read(file, [])), Order(file))
+    errors = UnforeseenErrors("the live page's news", SystemClock(), logging.getLogger(__name__))
+    with application(file) as app:
+        reporter = ApplicationReporter(app.state, SystemClock())
+        app.state.said_beside.append(lambda: [errors.trouble or ""])
+        errors.happened(KeyError("hunter2"))
+        group.beside_pids = lambda: {os.getpid()}
+
+        def is_told() -> bool:
+            reporter.poll()
+            group.poll()
+            return "the live page's news failed: an unexpected KeyError" in (group.remark() or "")
+
+        wait_until(is_told, patience(20))
+        (trouble,) = seen(file).troubles
+        assert trouble.startswith("web on ")
+        assert "the live page's news failed: an unexpected KeyError" in trouble
+        assert "hunter2" not in trouble
+        # It reads the file by itself, and no reload waits for its answer.
+        given = answers_to(load(file, []), "asked", "", SystemClock()).answers
+        assert "web" not in {one.stage for one in given}
     wait_until(lambda: seen(file).ok is True, patience(20))
     group.close()
 
