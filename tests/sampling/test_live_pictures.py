@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 
 from pipeline.core.frames import Frame
-from pipeline.core.tasks import Ask, Detect
+from pipeline.core.tasks import Ask, Detect, Task
 from pipeline.sampling.live import preview_of
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
-ASKED = {
+ASKED: dict[str, list[Task]] = {
     "finder": [Detect("people", "finder", "person")],
     "teller": [Ask("lights", "teller", "Is the light on?")],
 }
