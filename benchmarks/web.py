@@ -24,7 +24,7 @@ of 1440x900 with 16 cameras does.
 - First load: what a browser fetches to show the page, compressed as it is sent, by adding up the
   files; then what Chromium itself has fetched and how long it took.
 - First pictures: from the click on Live until each tile that is on the screen shows a picture, in a
-  new tab each time.
+  new tab each time, when nobody has watched for a while.
 
 Figures depend on what else the machine does. See web.md.
 """
@@ -56,6 +56,7 @@ from websockets.asyncio.client import connect
 
 from benchmarks import what_if
 from pipeline.core.clock import SystemClock
+from pipeline.core.live import WATCH_S
 from pipeline.core.people import Role
 from pipeline.deployment.loader import read
 from pipeline.runtime.ownership import RunOwnership
@@ -72,6 +73,8 @@ _STREAM_FPS = 10
 _STREAM_S = 20
 _KEY_FRAME_S = 2
 _SETTLE_S = 4.0
+_FORGOTTEN_S = _SETTLE_S + WATCH_S
+"""After so long samplers do not know any more that somebody watched."""
 _PAGES = Path("pipeline/web/static")
 _TABS = 5
 _SEEN = """() => [...document.querySelectorAll(".tile")].filter((tile) => {
@@ -128,7 +131,7 @@ def _print_wall(
     watched: list[_Spent] = []
     seen = _Seen()
     for _ in range(options.rounds):
-        time.sleep(_SETTLE_S + 10.0)  # samplers have forgotten that somebody watched
+        time.sleep(_FORGOTTEN_S)
         quiet.append(_spent(product, options.seconds))
         with _watchers(url, names, 1, options.width) as watching:
             time.sleep(_SETTLE_S)
@@ -199,6 +202,7 @@ def _print_first_pictures(url: str, cameras: int) -> None:
     loads: list[_FirstLoad] = []
     with chromium() as browser:
         for _ in range(_TABS):
+            time.sleep(_FORGOTTEN_S)
             context = browser.new_context(viewport={"width": 1440, "height": 900})
             loads.append(_first_load(context.new_page(), url, cameras))
             context.close()

@@ -13,6 +13,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from pipeline.core.answers import Boxes
+from pipeline.core.live import Preview
 from pipeline.core.observations import ObservedFrame, frames_of
 from pipeline.core.people import Role
 from pipeline.runtime.single_process import Run
@@ -171,6 +172,28 @@ def test_nothing_is_made_without_who_watches(app: Application, product: Product)
     judged = product.run.status().figures["door"].judged
     until(lambda: product.run.status().figures["door"].judged >= judged + 5)
     assert reader.take(["door"], 0.0) == []
+
+
+def test_first_pictures_are_made_for_who_is_about_to_watch(
+    app: Application, product: Product
+) -> None:
+    """Who asks for the cameras of the wall: those that he sees are shown, and no others."""
+    board = product.run.queues.live
+    assert board is not None
+    until(lambda: board.watched("door") is None and board.watched("till") is None, 30)
+    app.doors.who = Visitor.of_role("eve", Role.VIEWER, ["till"])
+    app.client.get("/live/cameras").raise_for_status()
+    assert (board.watched("door"), board.watched("till")) == (None, 320)
+    reader = board.reader()
+    until(lambda: any(isinstance(one, Preview) for one in reader.take(["till"], 0.1)))
+    with watching(app.url) as seen:
+        seen.show("till", width=700)
+        until(lambda: board.watched("till") == 700)
+        app.client.get("/live/cameras").raise_for_status()
+        assert board.watched("till") == 700
+        app.doors.who = ADMIN
+        app.client.get("/live/cameras").raise_for_status()
+        assert (board.watched("door"), board.watched("till")) == (320, 700)
 
 
 def test_a_visitor_sees_his_cameras_alone(app: Application) -> None:

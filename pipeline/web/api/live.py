@@ -93,7 +93,10 @@ def live_cameras(visitor: Annotated[Visitor, needs(Permission.MEDIA)], state: St
     """The cameras that a visitor may watch."""
     deployment = state.deployment
     cameras = []
-    for name in visitor.seen_of(deployment.cameras):
+    seen = visitor.seen_of(deployment.cameras)
+    # Who asks is about to watch: what is made now need not be waited for then.
+    wall_of(state).hub.expect(visitor, seen)
+    for name in seen:
         camera = deployment.cameras[name]
         lines = {line: config.shape() for line, config in camera.lines.items()}
         zones = {zone: config.shape() for zone, config in camera.zones.items()}

@@ -14,6 +14,7 @@ from pipeline.core.clock import Clock
 from pipeline.core.errors import QueueError
 from pipeline.core.live import LiveBoard, LiveReader, Preview
 from pipeline.core.unforeseen import UnforeseenErrors
+from pipeline.web.access.visitor import Visitor
 from pipeline.web.live.clients import LiveClient, ShowWish
 from pipeline.web.live.joining import JoinedFrame, Joiner, Ready
 from pipeline.web.live.messages import LivePicture, LiveText, head_of, late_text, step_of
@@ -28,6 +29,9 @@ MOST_OF_ONE: Final = 32
 # How often samplers and processors are told that somebody watches; they forget it in 10 s.
 _SAY_S = 2.0
 _TAKE_S = 0.25
+# What is made before a page has said what it shows: for tiles of a first page of the wall.
+_FIRST_WIDTH = 320
+_FIRST_CAMERAS = 16
 _AWAY_S = 0.5
 _QUALITY = 70
 # Pictures of each camera that is watched, so that what is looked at can be asked about.
@@ -102,6 +106,21 @@ class LiveHub:
             if camera in self._newest:
                 client.offer(self._newest[camera][-1])
 
+    def expect(self, visitor: Visitor, cameras: Sequence[str]) -> None:
+        """Have first pictures of cameras made for a visitor who is about to watch.
+
+        Nothing is done for one who watches already. Called by any thread.
+        """
+        own = (one for one in self.everyone() if one.visitor.name == visitor.name)
+        if self._board is None or any(one.show for one in own):
+            return
+        with self._lock:
+            unwatched = [one for one in cameras if one not in self._widths][:_FIRST_CAMERAS]
+        try:
+            self._board.watch(dict.fromkeys(unwatched, _FIRST_WIDTH))
+        except QueueError as error:
+            logger.debug("first pictures are not asked for: %s", error)
+
     def frame(self, camera: str, run: str | None, seq: int | None) -> LivePicture | None:
         """A frame that was just shown, or else the newest one; called by any thread."""
         kept = self._newest.get(camera)
@@ -111,7 +130,7 @@ class LiveHub:
         return next(looked_at, kept[-1])
 
     def everyone(self) -> Collection[LiveClient]:
-        """All who watch. Called by the event loop."""
+        """All who watch. Called by any thread."""
         return [*self._clients]
 
     def call(self, hand_out: Any) -> None:
@@ -196,8 +215,12 @@ class LiveHub:
 
     def _pass_on(self, ready: Sequence[Ready], widths: Mapping[str, frozenset[int]]) -> None:
         made: list[HandedOut] = []
+        newest = {one.preview.camera: one for one in ready if isinstance(one, JoinedFrame)}
         for one in ready:
             if isinstance(one, JoinedFrame):
+                # Of pictures that come together only the newest would be sent.
+                if newest[one.preview.camera] is not one:
+                    continue
                 picture = _picture_of(one, widths.get(one.preview.camera, frozenset()))
                 if picture is not None:
                     made.append(picture)

@@ -30,11 +30,17 @@ const SETTINGS = "moonwatch.live";
 
 export default function Live() {
   const info = useLoaded<WallInfo>((signal) => get("/live/cameras", {}, { signal }), [], 60_000);
+  const wall = useMemo(() => new Wall(), []);
+  // It connects while the cameras are asked for, so that the first pictures need not wait for that.
+  useEffect(() => {
+    wall.start();
+    return () => wall.stop();
+  }, []);
   return (
     <Whichever of={info}>
       {(found) =>
         found.cameras.length ? (
-          <TheWall info={found} />
+          <TheWall info={found} wall={wall} />
         ) : (
           <Page title={t("live.title")}>
             <Empty icon="live" title={t("live.none")} text={t("live.none_text")} />
@@ -45,18 +51,13 @@ export default function Live() {
   );
 }
 
-function TheWall({ info }: { info: WallInfo }) {
-  const wall = useMemo(() => new Wall(), []);
+function TheWall({ info, wall }: { info: WallInfo; wall: Wall }) {
   const isKiosk = query.value.get("kiosk") === "1";
   const hasShapes = useSignal(kept("shapes", true));
   const size = useSignal(kept("size", DEFAULT_PAGE_SIZE));
   const root = useRef<HTMLDivElement>(null);
   const columns = useSignal(1);
   const aspect = wall.aspect.value;
-  useEffect(() => {
-    wall.start();
-    return () => wall.stop();
-  }, []);
   useSignalEffect(() => keep({ shapes: hasShapes.value, size: size.value }));
   const opened = info.cameras.find((one) => one.name === query.value.get("camera"));
   const wanted = Number(query.value.get("page") ?? "1") - 1;

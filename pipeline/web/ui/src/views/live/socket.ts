@@ -63,12 +63,12 @@ export class LiveSocket {
     this.settle();
   }
 
-  /** Ask anew, once the layout rests. */
+  /** Ask anew, once the layout rests; the first time as soon as all tiles have said their width. */
   readonly settle = (): void => {
     clearTimeout(this.settling);
     // A hidden page gets nothing, and at once.
     if (document.visibilityState === "hidden") this.ask();
-    else this.settling = setTimeout(() => this.ask(), SETTLE_MS);
+    else this.settling = setTimeout(() => this.ask(), this.asked?.length ? SETTLE_MS : 0);
   };
 
   private open(): void {
