@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { type Plugin, defineConfig } from "vite";
 
 const MODULES = join(import.meta.dirname, "node_modules");
@@ -38,6 +39,31 @@ function licences(): Plugin {
   };
 }
 
+/** Names each text once for all languages: half of a file of texts is names. */
+function namedOnce(): Plugin {
+  return {
+    name: "texts-named-once",
+    apply: "build",
+    enforce: "pre",
+    async transform(_code, id) {
+      if (!/\/texts\.ts$/.test(id)) return null;
+      const { texts } = await import(pathToFileURL(id).href); // Node runs TypeScript
+      const names = Object.keys(texts.en);
+      const spoken = Object.entries<Record<string, string>>(texts).map(([language, said]) => {
+        const missing = names.find((name) => !(name in said)) ?? Object.keys(said).find((name) => !(name in texts.en));
+        if (missing) this.error(`${id}: ${missing} is not in all languages`);
+        return `${language}: of(${JSON.stringify(names.map((name) => said[name]))})`;
+      });
+      return {
+        code: `const names = ${JSON.stringify(names)};
+          const of = (said) => Object.fromEntries(said.map((one, n) => [names[n], one]));
+          export const texts = { ${spoken.join(", ")} };`,
+        map: null,
+      };
+    },
+  };
+}
+
 /** Writes the service worker, which knows all files of this build by name. */
 function serviceWorker(): Plugin {
   const source = join(import.meta.dirname, "src/service_worker.js");
@@ -61,7 +87,7 @@ function serviceWorker(): Plugin {
 }
 
 export default defineConfig({
-  plugins: [licences(), serviceWorker()],
+  plugins: [namedOnce(), licences(), serviceWorker()],
   build: {
     outDir: "../static",
     emptyOutDir: true,
