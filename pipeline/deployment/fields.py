@@ -3,6 +3,7 @@
 import types
 from collections.abc import Iterator
 from functools import cache
+from threading import Lock
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, Discriminator, Tag
@@ -14,6 +15,9 @@ from pipeline.core.one_of import OneOf
 from pipeline.deployment.yaml.tree import Path
 
 Model = type[BaseModel]
+
+_PARSING = Lock()
+"""CPython 3.11 raises SystemError now and then where several threads parse Python at once."""
 
 
 @cache
@@ -135,7 +139,8 @@ def descriptions(model: Model) -> dict[str, str]:
         if issubclass(base, BaseModel) and base is not BaseModel:
             # What `use_attribute_docstrings` does when a class is created, at milliseconds per
             # class: done here instead, so that only callers that need descriptions pay for it.
-            below = extract_docstrings_from_cls(base, use_inspect=True)
+            with _PARSING:
+                below = extract_docstrings_from_cls(base, use_inspect=True)
             found.update({name: " ".join(text.split()) for name, text in below.items()})
     return {
         info.alias or name: info.description or found.get(name) or _first_sentence(info)
