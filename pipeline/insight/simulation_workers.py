@@ -25,6 +25,7 @@ from typing import Final
 from connectors.stores import StoreConfig
 from connectors.stores.sql import SqlStore
 from pipeline.core.clock import SystemClock
+from pipeline.core.machine import usable_cores
 from pipeline.insight.followed_looks import FollowedParts
 from pipeline.insight.simulation import LaneName, LaneTimes, Simulation, SimulationQuestion
 from pipeline.insight.simulation_lane import (
@@ -48,11 +49,6 @@ _TURN_S: Final = 0.5
 _LOOK_S: Final = 0.05
 
 
-def usual_count() -> int:
-    """How many processes this machine has cores for."""
-    return max(1, min(_MOST, len(os.sched_getaffinity(0))))
-
-
 class SimulationWorkers:
     """Processes for one store; they are begun when they are first needed.
 
@@ -68,7 +64,7 @@ class SimulationWorkers:
         They follow `ahead` what another question may need.
         """
         self._store, self._ahead = store, ahead
-        self.count = count or usual_count()
+        self.count = count or min(_MOST, usable_cores())
         """How many processes there are."""
         self._room = room // self.count
         self._turn = threading.Lock()
